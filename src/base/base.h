@@ -1,0 +1,29 @@
+/* base.h - the handful of macros everybody shares. base/ includes nothing of ours. */
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Run cleanup FN (taking a pointer to the variable) when the variable leaves its scope. */
+#define AUTO(fn) __attribute__((cleanup(fn)))
+#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Allocation that cannot fail: on exhaustion the process says so on stderr and aborts with exit
+ * code 70. (Workers are restarted by their controller; the ledger makes that harmless.)
+ * Memory is zeroed. The caller owns it and releases it with free(). */
+void *mem_new(size_t count, size_t size);
+/* Grow to COUNT elements of SIZE bytes; new bytes are NOT zeroed. */
+void *mem_grow(void *old, size_t count, size_t size);
+char *mem_strdup(const char *text);
+
+#define NEW(type) ((type *)mem_new(1, sizeof(type)))
+
+/* Milliseconds of a clock that never jumps; only differences mean anything. */
+int64_t clock_ms(void);
+/* Seconds since 1970 of the wall clock. */
+int64_t clock_wall(void);
+/* Test hook: makes both clocks return what FN returns (milliseconds); NULL restores them. */
+void clock_fake(int64_t (*fn)(void));

@@ -1,0 +1,63 @@
+/* mem.c - allocation that cannot fail, and the clocks. Stands below everything.
+ * Promises: memory is zeroed, exhaustion ends the process with exit code 70 (the ledger makes that
+ * harmless). Does not: recover. */
+#include "base/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t (*fake_clock)(void); /* tests only */
+
+static _Noreturn void out_of_memory(void)
+{
+	static const char text[] =
+	    "godwit: out of memory; run it again to go on where it stopped\n";
+	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)ignored;
+	_exit(70);
+}
+
+void *mem_new(size_t count, size_t size)
+{
+	void *p = calloc(count ? count : 1, size ? size : 1);
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+void *mem_grow(void *old, size_t count, size_t size)
+{
+	void *p = reallocarray(old, count ? count : 1, size ? size : 1);
+	if (!p)
+		out_of_memory();
+	return p;
+}
+
+char *mem_strdup(const char *text)
+{
+	size_t len = strlen(text) + 1;
+	return memcpy(mem_new(len, 1), text, len);
+}
+
+int64_t clock_ms(void)
+{
+	struct timespec t;
+
+	if (fake_clock)
+		return fake_clock();
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+int64_t clock_wall(void)
+{
+	return fake_clock ? fake_clock() / 1000 : (int64_t)time(NULL);
+}
+
+void clock_fake(int64_t (*fn)(void))
+{
+	fake_clock = fn;
+}

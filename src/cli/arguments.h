@@ -1,0 +1,28 @@
+/* arguments.h - what a user asked of `godwit copy`, checked and completed. */
+#pragma once
+
+#include "cli/secrets.h"
+#include "fleet/fleet.h"
+
+enum output_form { OUTPUT_TEXT, OUTPUT_JSON };
+
+struct copy_arguments {
+	/* as given */
+	struct secret_origin source_secret, destination_secret;
+	const char *ca_file, *source_ca_file, *destination_ca_file;
+	const char *state_dir, *report;
+	uint64_t max_size;
+	int timeout_ms, settle_ms;
+	int output;    /* enum output_form */
+	int namespace; /* 0 personal, 1 all */
+	bool insecure, retry_refused, debug, quiet, help;
+	/* made of it */
+	struct copy_options options; /* text in the arena, or borrowed from argv */
+};
+
+/* Read ARGV (COUNT words behind "copy"). -1: cause usage; output and quiet are right also then.
+ * With --help nothing else is checked. */
+int arguments_parse(
+    struct copy_arguments *args, struct arena *a, int count, char *const *argv, struct err *e);
+/* The options' long names, for those who check documentation: the Nth, NULL beyond the last. */
+const char *arguments_option(size_t n);

@@ -1,0 +1,58 @@
+/* copy_help.c - the help of `godwit copy`, 80 columns. docs/godwit.1.scd tells the same at length;
+ * a test sees to it that both name every option. */
+#include "cli/commands.h"
+
+const char *const copy_help[] = {
+    "godwit copy SOURCE DESTINATION [options]\n"
+    "\n"
+    "Copy a mailbox from one IMAP server to another: every folder, every message\n"
+    "once, unchanged, with dates and flags. The source is only read. Run it again\n"
+    "to bring what is new since; after any interruption it goes on where it was.\n"
+    "\n"
+    "  godwit copy imaps://anna@old.example imaps://anna@new.example\n"
+    "  godwit copy --source-password-file old.pw --destination-password-file new.pw \\\n"
+    "      imaps://anna@old.example imaps://anna@new.example\n"
+    "  godwit copy --source-password-command 'get-token anna@old.example' \\\n"
+    "      'imaps://anna@old.example/?auth=xoauth2' imaps://anna@new.example\n"
+    "\n"
+    "SOURCE and DESTINATION: imaps://USER@HOST[:PORT]/  TLS, port 993\n"
+    "                        imap://USER@HOST[:PORT]/   STARTTLS, port 143\n"
+    "  behind it: ?auth=plain|login|scram-sha-1|scram-sha-256|xoauth2  (else chosen)\n"
+    "             ?authzid=NAME  act for NAME     ?tls=none  (imap://) unencrypted\n",
+    "\n"
+    "Passwords and tokens (asked for on the terminal where nothing is given):\n"
+    "  --source-password-file FILE         its first line\n"
+    "  --source-password-env NAME          a variable; removed once it was read\n"
+    "  --source-password-command COMMAND   first line it prints; run at each login\n"
+    "  --destination-password-file, --destination-password-env,\n"
+    "  --destination-password-command      likewise\n"
+    "\n"
+    "Trust:\n"
+    "  --ca-file FILE               trust this CA (PEM) instead of the system's\n"
+    "  --source-ca-file FILE        ... at the source only\n"
+    "  --destination-ca-file FILE   ... at the destination only\n"
+    "  --insecure                   do not check certificates\n",
+    "\n"
+    "What and how:\n"
+    "  --namespace personal|all     all: shared and other users' folders too\n"
+    "  --max-size SIZE              leave out larger messages (500K, 50M, 2G);\n"
+    "                               else the destination's own limit counts\n"
+    "  --retry-refused              try again what was refused in earlier passes\n"
+    "  --timeout SECONDS            longest silence of a server (60)\n"
+    "  --settle SECONDS             how long the destination may take to show a\n"
+    "                               message after a lost connection (5)\n"
+    "  --state DIR                  godwit's memory of what was copied\n"
+    "                               ($XDG_STATE_HOME/godwit or ~/.local/state/godwit)\n"
+    "\n"
+    "What is shown:\n"
+    "  --report FILE                every exception as a JSON line\n"
+    "  --output text|json           json: events, one a line, on standard output\n"
+    "  -q, --quiet                  nothing but errors and what was not copied\n"
+    "  --debug                      a log of decisions on standard error\n"
+    "  -h, --help                   this\n",
+    "\n"
+    "Exit code: 0 all is at the destination, 1 some was not copied (see the report),\n"
+    "2 usage, 10 cannot connect, 11 TLS, 12 login refused, 20 throttled or over\n"
+    "quota, 30 memory (--state) unusable or locked, 70 a fault of godwit, 130 stopped.\n",
+    NULL,
+};

@@ -1,0 +1,188 @@
+/* report.c - the report at the end of a pass, for people: what was done, what was not and why, and
+ * what to do about it. Last station of the summary.
+ * Promises: "Checked" is said only of what was checked; nothing from a server reaches the terminal
+ * uncleaned. Does not: name every exception (--report does). */
+#include "cli/report.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/show.h"
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* "12,345 messages" */
+static void add_count(struct buf *out, uint64_t n, const char *noun)
+{
+	char text[SHOW_MAX];
+
+	show_count(text, n);
+	buf_printf(out, "%s %s%s", text, noun, plural(n));
+}
+
+static void print_head(struct buf *out, const struct report *r)
+{
+	char time[SHOW_MAX];
+
+	show_clean(out, r->options->source.identity);
+	buf_add_text(out, " to ");
+	show_clean(out, r->options->destination.identity);
+	show_duration(time, r->summary->elapsed_ms / 1000);
+	buf_printf(out, ": %s after %s\n\n", r->ended ? "finished" : "not finished", time);
+}
+
+static void print_folders(struct buf *out, const struct copy_summary *s)
+{
+	char text[SHOW_MAX];
+
+	show_count(text, s->folders);
+	buf_printf(out, "  Folders   %s", text);
+	show_count(text, s->folders_made);
+	if (s->folders_made)
+		buf_printf(out, ", %s of them made at the destination", text);
+	show_count(text, s->folders_failed);
+	if (s->folders_failed)
+		buf_printf(out, ", %s failed", text);
+	buf_add_text(out, "\n");
+}
+
+static void print_messages(struct buf *out, const struct copy_summary *s)
+{
+	char count[SHOW_MAX], size[SHOW_MAX], rate[SHOW_MAX];
+
+	show_count(count, s->items_stored);
+	show_size(size, s->bytes_stored);
+	buf_printf(out, "  Messages  %s copied", count);
+	if (s->items_stored) {
+		show_size(rate, (uint64_t)((double)s->bytes_stored * 1000 /
+					   (double)(s->elapsed_ms ? s->elapsed_ms : 1)));
+		buf_printf(out, ", %s, %s/s", size, rate);
+	}
+	show_count(count, s->items_before);
+	if (s->items_before)
+		buf_printf(out, "; %s copied before", count);
+	buf_add_text(out, "\n");
+}
+
+static void print_rest(struct buf *out, const struct copy_summary *s)
+{
+	if (s->marks) {
+		buf_add_text(out, "  Flags     changed on ");
+		add_count(out, s->marks, "message");
+		buf_add_text(out, "\n");
+	}
+	if (s->reconnects) {
+		buf_add_text(out, "  Links     connected again ");
+		add_count(out, s->reconnects, "time");
+		if (s->items_resolved) {
+			buf_add_text(out, "; found at the destination after that: ");
+			add_count(out, s->items_resolved, "message");
+		}
+		buf_add_text(out, "\n");
+	}
+}
+
+static void print_sample(struct buf *out, const struct exception *x)
+{
+	buf_add_text(out, "    ");
+	show_clean(out, *x->folder ? x->folder : "(no folder)");
+	if (*x->target) {
+		buf_add_text(out, " (here ");
+		show_clean(out, x->target);
+		buf_add_text(out, ")");
+	}
+	if (*x->id) {
+		buf_add_text(out, ", uid ");
+		show_clean(out, x->id);
+	}
+	if (*x->msgid) {
+		buf_add_text(out, " ");
+		show_clean(out, x->msgid);
+	}
+	if (*x->reason) {
+		buf_add_text(out, ": ");
+		show_clean(out, x->reason);
+	}
+	buf_add_text(out, "\n");
+}
+
+static void print_group(struct buf *out, enum cause cause, const struct tally_group *group)
+{
+	char count[SHOW_MAX];
+	uint64_t shown = group->count < TALLY_SAMPLES ? group->count : TALLY_SAMPLES;
+
+	show_count(count, group->count);
+	buf_printf(out, "  %s: %s\n", cause_name(cause), count);
+	for (uint64_t i = 0; i < shown; i++)
+		print_sample(out, &group->samples[i]);
+	show_count(count, group->count - shown);
+	if (shown < group->count)
+		buf_printf(out, "    ... and %s more\n", count);
+	if (*cause_remedy(cause))
+		buf_printf(out, "    > %s\n", cause_remedy(cause));
+}
+
+/* Those that lead to exit code 1 (SERIOUS), or the notes. Returns how many there were. */
+static uint64_t print_groups(struct buf *out, const struct tally *t, bool serious)
+{
+	uint64_t all = 0;
+
+	for (int i = 1; i < CAUSE_COUNT; i++) {
+		enum cause cause = (enum cause)i;
+		const struct tally_group *group = &t->groups[i];
+		if (!group->count || !!cause_exit(cause) != serious)
+			continue;
+		if (!all)
+			buf_printf(out, "\n%s\n",
+			    serious ? "Not copied, or in doubt:" : "Copied, but worth knowing:");
+		print_group(out, cause, group);
+		all += group->count;
+	}
+	return all;
+}
+
+static void print_checked(struct buf *out, const struct report *r)
+{
+	const struct copy_summary *s = r->summary;
+	char checked[SHOW_MAX], stored[SHOW_MAX];
+
+	show_count(checked, s->items_checked);
+	show_count(stored, s->items_stored);
+	buf_add_text(out, "\n");
+	if (!r->ended)
+		buf_add_text(
+		    out, "What was copied is remembered; the next pass goes on from there.\n");
+	else if (!s->checked)
+		buf_printf(out,
+		    "NOT CHECKED: %s of the %s messages copied in this pass were seen at the "
+		    "destination.\nRun the same command again.\n",
+		    checked, stored);
+	else if (s->items_stored)
+		buf_printf(
+		    out, "Checked: all %s messages of this pass are at the destination.\n", stored);
+	else
+		buf_add_text(out, "There was nothing new to copy.\n");
+}
+
+void report_print(struct buf *out, const struct report *r)
+{
+	uint64_t exceptions;
+
+	print_head(out, r);
+	print_folders(out, r->summary);
+	print_messages(out, r->summary);
+	print_rest(out, r->summary);
+	exceptions = print_groups(out, r->tally, true);
+	exceptions += print_groups(out, r->tally, false);
+	print_checked(out, r);
+	if (!exceptions)
+		return;
+	buf_add_text(out, r->file ? "The whole list, one JSON object a line: "
+				  : "For the whole list as JSON lines, add --report FILE.");
+	if (r->file)
+		show_clean(out, r->file);
+	buf_add_text(out, "\n");
+}

@@ -1,0 +1,212 @@
+/* connector.h - what the engine sees of a service. One service = one file behind this header.
+ *
+ * The engine knows no UID, no APPEND, no modseq: ids and cursors are opaque printable text that
+ * lives in the ledger. All calls block in the lane's wait set, and end by deadline or stop.
+ * An absent slot = cannot do.
+ *
+ * Errors: scope item/window/folder: the session is fine; scope link: this session is dead, close it
+ * and open another; wider: as it says. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/endpoint.h"
+#include "model/flags.h"
+#include "model/folder.h"
+#include "model/item.h"
+#include "model/names.h"
+
+struct waitset;
+struct session;
+
+/* ---- what travels ---- */
+
+enum item_state {
+	ITEM_WANTED, /* announced, not read yet */
+	/* after next(): */
+	ITEM_READ,       /* body at offset/len of the window's bytes */
+	ITEM_STREAM,     /* its body comes from window->stream; alone in its window */
+	ITEM_GONE,       /* not at the source any more */
+	ITEM_UNREADABLE, /* the source would not give it: cause and reason */
+	/* after next(), want it again alone (size is now known better); after settle(): not stored,
+	 * and not its own fault: may be put again */
+	ITEM_AGAIN,
+	/* after settle(): */
+	ITEM_STORED,  /* stored_id where the destination told it, else empty */
+	ITEM_REFUSED, /* for good: cause and reason */
+	ITEM_UNKNOWN, /* the session died: stored or not, nobody knows */
+};
+
+struct window_item {
+	struct view id; /* at the source */
+	uint64_t size;  /* as declared by the source: an estimate; the body's length is the truth */
+	struct date date;
+	uint32_t flags; /* flags to store */
+	enum item_state state;
+	size_t offset, len; /* READ: where its body lies in window->body */
+	struct view stored_id;
+	enum cause cause;
+	const char *reason;
+	/* for the engine alone */
+	struct identity identity;
+	const char *msgid;
+	uint32_t flags_told; /* flags and date as they are at the source, where what is sent differs */
+	struct date date_told;
+	unsigned was;   /* enum row_state of an older row that this one replaces, 0 = none */
+	unsigned tries; /* how often it was put or wanted again */
+};
+
+/* Pulled by whoever puts it. Size is exact and known from the start (a service that cannot know it
+ * spools first). */
+struct item_stream {
+	uint64_t size;
+	/* 1 = *out has the next bytes (valid until the next call), 0 = size bytes were given,
+	 * -1 = the source failed: the item must not be finished at the destination. */
+	int (*read)(struct item_stream *s, struct view *out, struct err *e);
+};
+
+/* The unit that travels (DESIGN §6): some items of one folder with their bodies in one buffer, or
+ * one item as a stream. Bodies stay until it is settled. Owned by the engine; between want and next
+ * it is lent to the source's session, between put and settle to the destination's. */
+struct window {
+	const struct folder *folder; /* source folder; before put the engine sets the target */
+	struct window_item *items;
+	size_t count;
+	struct buf body; /* ceiling set by the engine */
+	struct item_stream *stream;
+	struct arena arena;  /* ids, reasons, msgids */
+	struct window *next; /* whoever has it queues it with this */
+	uint64_t ticket;     /* engine: durability of its intent */
+	bool alone;          /* into want: one item, to be handed over as a stream */
+	/* out of settle, for items AGAIN: */
+	bool split;      /* because one of many was refused: put the halves */
+	enum cause hold; /* throttled, quota, folder-gone: going on at once is no use; else none */
+	int wait_s;      /* throttled: as long as was asked for, 0 = not said */
+};
+
+/* ---- facts ---- */
+
+struct fact {
+	struct view id; /* valid during take only */
+	bool gone;
+	uint64_t size;
+	struct date date;
+	uint32_t flags;
+	/* with ask.identity: */
+	bool has_identity;
+	struct identity identity;
+};
+
+struct fact_sink {
+	/* Takes one fact; -1 stops the sweep with its error. */
+	int (*take)(void *arg, const struct fact *fact, struct err *e);
+	void *arg;
+};
+
+#define CURSOR_SIZE 96
+
+struct cursor {
+	char text[CURSOR_SIZE]; /* "" = none */
+};
+
+/* What changes() shall tell. */
+struct changes_ask {
+	const struct cursor *since; /* NULL or "" = everything */
+	/* Only items that appeared since the cursor, each once, whatever else changed. */
+	bool only_new;
+	/* Header digest and Message-ID too (body digest stays unknown): costs a header an item. */
+	bool identity;
+	/* Whole message read and digested too: for ties. */
+	bool digest;
+	/* When count > 0: the present facts of just these ids; ids without a fact are gone. */
+	const struct view *ids;
+	size_t count;
+};
+
+struct changes_told {
+	struct cursor cursor; /* a lower bound of the instant before the sweep began */
+	bool reset;           /* since was no longer valid; everything was reported anew */
+	bool complete;        /* everything was reported (bare server): what is absent is gone */
+	uint64_t total;       /* items in the folder */
+};
+
+struct mark {
+	struct view id;
+	uint32_t add, remove; /* flags */
+	bool done;            /* out */
+	bool gone;            /* out: no such item any more */
+	const char *reason;   /* out: refused, why; in the session, until its next call */
+};
+
+/* ---- the session ---- */
+
+struct session_caps {
+	bool ids_told;     /* receipts carry ids (UIDPLUS) */
+	bool batches;      /* several items go in one atomic command */
+	bool streams;      /* a window's literal is accepted without asking */
+	uint64_t max_size; /* of one item, bytes; 0 = not told */
+	struct name_rules names;
+	const char *software; /* what it calls itself, for the report; may be "" */
+};
+
+/* Every connector's session begins with this. */
+struct session {
+	const struct connector *connector;
+	struct session_caps caps;
+};
+
+enum secret_need { SECRET_FIRST, SECRET_WAS_REFUSED };
+
+struct connect_env {
+	struct waitset *waits;
+	struct flags_table *flags; /* shared by both sessions of a lane */
+	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
+	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
+	int (*secret)(
+	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
+	void *secret_arg;
+	/* Optional: a sentence for the progress ("waiting 30 s: throttled"). */
+	void (*note)(void *arg, const char *text);
+	void *note_arg;
+};
+
+struct session_stats {
+	uint64_t bytes_in, bytes_out, waits, commands;
+};
+
+struct connector {
+	const char *scheme;
+	/* A session on one account, login proven by a command that needs it. */
+	int (*open)(struct session **s, const struct endpoint *at, const struct connect_env *env,
+	    struct err *e);
+	/* Says goodbye if that is quick. NULL inside is fine. */
+	void (*close)(struct session **s);
+	/* All folders, with roles by attribute only. */
+	int (*list)(struct session *s, struct folder_list *out, struct err *e);
+	/* Make sure a folder with that path is there; idempotent; subscribes when asked. *OUT_RAW (in
+	 * A) is what to call it from now on. Errors: folder-refused with the server's words. */
+	int (*make)(struct session *s, char *const *parts, size_t depth, enum folder_role role,
+	    bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
+	/* A lower bound of this instant of the folder. */
+	int (*now)(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
+	int (*changes)(struct session *s, const struct folder *f, const struct changes_ask *ask,
+	    const struct fact_sink *sink, struct changes_told *told, struct err *e);
+	/* Announce; never waits beyond a full out buffer. Windows come back in the order wanted. */
+	int (*want)(struct session *s, struct window *w, struct err *e);
+	/* The oldest wanted window, its items READ, STREAM, GONE or UNREADABLE. NULL = none wanted. */
+	int (*next)(struct session *s, struct window **w, struct err *e);
+	/* Returns when queued; no command is left half-sent. The stream, if any, is drained. */
+	int (*put)(struct session *s, const struct folder *f, struct window *w, struct err *e);
+	/* The oldest put window, when more than MAX are outstanding, else *w = NULL. Its items are
+	 * STORED, REFUSED, AGAIN. On -1 the windows still inside come back by abandon. */
+	int (*settle)(struct session *s, size_t max, struct window **w, struct err *e);
+	int (*mark)(struct session *s, const struct folder *f, struct mark *marks, size_t count,
+	    struct err *e);
+	/* After an error: hand back every window still lent, one a call, items UNKNOWN (put) or
+	 * WANTED (wanted); NULL = no more. */
+	struct window *(*abandon)(struct session *s);
+	void (*stats)(const struct session *s, struct session_stats *out);
+};
+
+/* The connector for a URL scheme, NULL = there is none. */
+const struct connector *connector_find(const char *scheme);

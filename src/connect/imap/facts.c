@@ -1,0 +1,366 @@
+/* facts.c - what an IMAP folder holds and what changed: now, changes, mark. Cursors are
+ * "uidvalidity uidnext modseq"; item ids are UIDs in decimal. CONDSTORE (RFC 7162) where offered,
+ * else everything is told anew and the engine compares. Bodies are only digested, never kept. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "connect/imap/imap.h"
+#include "model/identity.h"
+
+/* ---- cursors ---- */
+
+void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq)
+{
+	snprintf(out->text, sizeof(out->text), "%" PRIu64 " %" PRIu64 " %" PRIu64, uidvalidity,
+	    uidnext, modseq);
+}
+
+int imap_cursor_parse(
+    const struct cursor *c, uint64_t *uidvalidity, uint64_t *uidnext, uint64_t *modseq)
+{
+	uint64_t *const out[] = {uidvalidity, uidnext, modseq};
+	const char *at = c->text;
+
+	for (size_t i = 0; i < COUNT_OF(out); i++) {
+		size_t len = strcspn(at, " ");
+
+		if (view_number(view_make(at, len), out[i]))
+			return -1;
+		at += len + (at[len] == ' ');
+	}
+	return *at ? -1 : 0;
+}
+
+struct status {
+	uint64_t uidvalidity, uidnext, modseq;
+	bool told;
+};
+
+static int take_status(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct status *st = arg;
+	const struct imap_node *list = imap_node_at(r->args, 1);
+
+	(void)e;
+	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
+		return 0;
+	st->told =
+	    !imap_node_number(imap_node_value(list->child, "UIDVALIDITY"), &st->uidvalidity) &&
+	    !imap_node_number(imap_node_value(list->child, "UIDNEXT"), &st->uidnext);
+	imap_node_number(imap_node_value(list->child, "HIGHESTMODSEQ"), &st->modseq);
+	return 0;
+}
+
+int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e)
+{
+	struct imap *im = IMAP(s);
+	struct status st = {0};
+	struct imap_command c;
+
+	imap_command_start(im, &c, "STATUS");
+	imap_command_add_string(im, &c, f->raw);
+	imap_command_add(
+	    &c, "(UIDNEXT UIDVALIDITY%s)", imap_has(im, CAP_CONDSTORE) ? " HIGHESTMODSEQ" : "");
+	if (imap_run(im, &c, &(struct imap_taker){.response = take_status, .arg = &st}, e))
+		return -1;
+	if (!st.told)
+		return imap_broken(im, e, "STATUS without UIDNEXT and UIDVALIDITY");
+	imap_cursor_print(out, st.uidvalidity, st.uidnext, st.modseq);
+	buf_clear(&im->now_raw);
+	if (!buf_add_view(&im->now_raw, f->raw)) {
+		im->now_uidvalidity = st.uidvalidity;
+		im->now_uidnext = st.uidnext;
+	}
+	return 0;
+}
+
+/* ---- facts ---- */
+
+struct sweep {
+	struct imap *im;
+	const struct fact_sink *sink;
+	uint64_t least_uid; /* "n:*" also tells the last one below n: left out */
+	uint64_t told;
+	/* the body that flows by, digested for identification */
+	struct identity_reader *reader;
+	bool header_only, has_body;
+};
+
+static uint32_t node_flags(struct imap *im, const struct imap_node *list)
+{
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
+
+	for (const struct imap_node *n = list ? list->child : NULL; n; n = n->next) {
+		buf_add_view(&text, imap_node_text(n));
+		buf_add_char(&text, ' ');
+	}
+	return flags_intern(im->env.flags, buf_view(&text));
+}
+
+static void fact_body(struct sweep *w, const struct imap_node *first, struct fact *fact)
+{
+	const struct imap_node *body =
+	    imap_node_value(first, w->header_only ? "BODY[HEADER]" : "BODY[]");
+
+	if (!body)
+		return;
+	if (body->kind == IMAP_NODE_STRING) { /* short ones may come quoted */
+		identity_free(&w->reader);
+		identity_start(&w->reader);
+		identity_feed(w->reader, body->text);
+		w->has_body = true;
+	}
+	if (w->has_body) {
+		identity_finish(w->reader, w->header_only, &fact->identity);
+		fact->has_identity = true;
+	}
+}
+
+static int take_fact(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct sweep *w = arg;
+	const struct imap_node *first = r->args ? r->args->child : NULL;
+	struct fact fact = {0};
+	char id[24];
+	uint64_t uid;
+	int result = 0;
+
+	if (!view_is_nocase(r->name, "FETCH") && !view_is_nocase(r->name, "UIDFETCH"))
+		return 0;
+	/* unsolicited FETCH data may lack the UID or the rest: flags of others' changes */
+	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !uid ||
+	    !imap_node_value(first, "RFC822.SIZE") || uid < w->least_uid)
+		goto out;
+	snprintf(id, sizeof(id), "%" PRIu64, uid);
+	fact.id = view_of(id);
+	imap_node_number(imap_node_value(first, "RFC822.SIZE"), &fact.size);
+	fact.date.known = !imap_date_parse(imap_node_text(imap_node_value(first, "INTERNALDATE")),
+	    &fact.date.instant, &fact.date.zone);
+	fact.flags = node_flags(w->im, imap_node_value(first, "FLAGS"));
+	fact_body(w, first, &fact);
+	w->told++;
+	result = w->sink->take(w->sink->arg, &fact, e);
+out:
+	identity_free(&w->reader);
+	w->has_body = false;
+	return result;
+}
+
+static int take_body(void *arg, uint32_t uid, uint64_t len, struct err *e)
+{
+	struct sweep *w = arg;
+
+	(void)uid;
+	(void)len;
+	(void)e;
+	identity_free(&w->reader);
+	identity_start(&w->reader);
+	w->has_body = true;
+	return 0;
+}
+
+static int take_data(void *arg, struct view piece, struct err *e)
+{
+	struct sweep *w = arg;
+
+	(void)e;
+	identity_feed(w->reader, piece);
+	return 0;
+}
+
+static int fetch(struct sweep *w, const struct changes_ask *ask, const char *set,
+    const char *modifier, struct err *e)
+{
+	struct imap_taker taker = {take_fact, NULL, NULL, w};
+	struct imap_command c;
+	bool bodies = ask->identity || ask->digest;
+	int failed;
+
+	w->header_only = !ask->digest;
+	if (bodies) {
+		taker.body = take_body;
+		taker.data = take_data;
+	}
+	imap_command_start(w->im, &c, "UID FETCH");
+	imap_command_add(&c, "%s (UID FLAGS INTERNALDATE RFC822.SIZE%s)%s", set,
+	    ask->digest     ? " BODY.PEEK[]"
+	    : ask->identity ? " BODY.PEEK[HEADER]"
+			    : "",
+	    modifier);
+	failed = imap_run(w->im, &c, &taker, e);
+	identity_free(&w->reader);
+	return failed;
+}
+
+static int compare_uids(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* The present facts of given ids, in sets of bounded length, ascending (some servers refuse
+ * others). */
+static int fetch_ids(struct sweep *w, const struct changes_ask *ask, struct err *e)
+{
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	uint32_t *uids = arena_new(&scratch, ask->count, sizeof(*uids));
+	struct imap_set set;
+	size_t count = 0;
+	uint64_t uid;
+
+	for (size_t i = 0; i < ask->count; i++)
+		if (!view_number(ask->ids[i], &uid) && uid && uid <= UINT32_MAX)
+			uids[count++] = (uint32_t)uid;
+	qsort(uids, count, sizeof(*uids), compare_uids);
+	for (size_t i = 0; i < count;) {
+		buf_clear(&text);
+		imap_set_start(&set, &text);
+		for (; i < count && text.len < IMAP_SET_MAX - 40; i++)
+			imap_set_add(&set, uids[i]);
+		imap_set_finish(&set);
+		if (fetch(w, ask, text.data, "", e))
+			return -1;
+	}
+	return 0;
+}
+
+/* What a sweep since a cursor must ask for. Returns false when nothing can have changed. */
+static bool plan_sweep(const struct imap *im, const struct changes_ask *ask,
+    struct changes_told *told, uint64_t *from, char *modifier, size_t size)
+{
+	uint64_t uidvalidity, uidnext, modseq;
+
+	*from = 1;
+	modifier[0] = '\0';
+	told->complete = true;
+	if (!im->exists)
+		return false;
+	if (!ask->since || !ask->since->text[0])
+		return true;
+	if (imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq) ||
+	    uidvalidity != im->uidvalidity) {
+		told->reset = true;
+		return true;
+	}
+	if (ask->only_new) {
+		told->complete = false;
+		*from = uidnext;
+		return true;
+	}
+	if (modseq && im->modseq) {
+		told->complete = false;
+		if (modseq == im->modseq && uidnext == im->uidnext)
+			return false;
+		snprintf(modifier, size, " (CHANGEDSINCE %" PRIu64 ")", modseq);
+	}
+	return true;
+}
+
+int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
+    const struct fact_sink *sink, struct changes_told *told, struct err *e)
+{
+	struct imap *im = IMAP(s);
+	struct sweep w = {.im = im, .sink = sink};
+	char set[40], modifier[60];
+
+	*told = (struct changes_told){0};
+	if (imap_select(im, f->raw, false, true, e))
+		return -1;
+	if (!im->uidnext) { /* old servers do not say at SELECT */
+		uint64_t ignored;
+		struct cursor cursor;
+
+		if (imap_now(s, f, &cursor, e) ||
+		    imap_cursor_parse(&cursor, &ignored, &im->uidnext, &ignored))
+			return -1;
+	}
+	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
+	told->total = im->exists;
+	if (ask->count)
+		return fetch_ids(&w, ask, e);
+	if (!plan_sweep(im, ask, told, &w.least_uid, modifier, sizeof(modifier)))
+		return 0;
+	snprintf(set, sizeof(set), "%" PRIu64 ":*", w.least_uid);
+	if (fetch(&w, ask, set, modifier, e))
+		return -1;
+	if (told->complete && w.told > told->total)
+		told->total = w.told;
+	return 0;
+}
+
+/* ---- mark ---- */
+
+static int store_flags(
+    struct imap *im, const char *set, const char *sign, uint32_t flags, struct err *e)
+{
+	struct imap_command c;
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
+
+	imap_command_start(im, &c, "UID STORE");
+	imap_command_add(&c, "%s %sFLAGS.SILENT", set, sign);
+	buf_printf(&text, "(%s)", flags_text(im->env.flags, flags));
+	buf_add_char(&c.text, ' ');
+	buf_add_view(&c.text, buf_view(&text));
+	return imap_run(im, &c, NULL, e);
+}
+
+static int store_mark(struct imap *im, const char *set, const struct mark *m, struct err *e)
+{
+	if (m->add && store_flags(im, set, "+", m->add, e))
+		return -1;
+	return m->remove ? store_flags(im, set, "-", m->remove, e) : 0;
+}
+
+/* Marks from FIRST on that want the same change, as one set; *end is the first that does not. */
+static void same_marks(
+    const struct mark *marks, size_t first, size_t count, struct buf *text, size_t *end)
+{
+	struct imap_set set;
+	size_t i = first;
+
+	buf_clear(text);
+	imap_set_start(&set, text);
+	for (; i < count && text->len < IMAP_SET_MAX - 40; i++) {
+		uint64_t uid;
+
+		if (marks[i].add != marks[first].add || marks[i].remove != marks[first].remove)
+			break;
+		if (!view_number(marks[i].id, &uid) && uid <= UINT32_MAX)
+			imap_set_add(&set, (uint32_t)uid);
+	}
+	imap_set_finish(&set);
+	*end = i;
+}
+
+int imap_mark(
+    struct session *s, const struct folder *f, struct mark *marks, size_t count, struct err *e)
+{
+	struct imap *im = IMAP(s);
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
+
+	arena_clear(&im->mark_arena);
+	if (imap_select(im, f->raw, true, false, e))
+		return -1;
+	for (size_t first = 0, end; first < count; first = end) {
+		struct err refusal;
+		int failed;
+
+		same_marks(marks, first, count, &text, &end);
+		failed = text.len && store_mark(im, text.data, &marks[first], &refusal);
+		if (failed && refusal.scope != ERR_FOLDER) {
+			*e = refusal;
+			return -1;
+		}
+		for (size_t i = first; i < end; i++) {
+			marks[i].done = !failed;
+			marks[i].reason =
+			    failed ? arena_strdup(&im->mark_arena, refusal.text) : NULL;
+		}
+	}
+	return imap_unselect(im, e);
+}

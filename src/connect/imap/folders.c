@@ -1,0 +1,402 @@
+/* folders.c - the folders of an IMAP account: namespaces, LIST with its ladder of fall-backs, CREATE
+ * and SUBSCRIBE. Raw names are kept exactly as the server said them and sent back so; people and
+ * the engine see paths of UTF-8 parts. Does not: decide which folder goes where (model/names). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "connect/imap/imap.h"
+
+/* ---- namespaces ---- */
+
+static void add_namespaces(struct imap *im, const struct imap_node *list, enum folder_space space)
+{
+	if (!list || list->kind != IMAP_NODE_LIST)
+		return;
+	for (const struct imap_node *n = list->child; n; n = n->next) {
+		struct imap_namespace *grown;
+		struct view prefix, delimiter;
+
+		if (n->kind != IMAP_NODE_LIST)
+			continue;
+		prefix = imap_node_text(imap_node_at(n->child, 0));
+		delimiter = imap_node_text(imap_node_at(n->child, 1));
+		if (!delimiter.len && prefix.len) /* Courier and others: NIL though there is one */
+			delimiter = view_make(prefix.data + prefix.len - 1, 1);
+		grown = arena_new(&im->arena, im->namespace_count + 1, sizeof(*grown));
+		if (im->namespace_count)
+			memcpy(grown, im->namespaces, im->namespace_count * sizeof(*grown));
+		grown[im->namespace_count++] =
+		    (struct imap_namespace){arena_text(&im->arena, prefix),
+			delimiter.len ? delimiter.data[0] : '\0', space};
+		im->namespaces = grown;
+	}
+}
+
+int imap_take_namespace(struct imap *im, const struct imap_response *r)
+{
+	im->namespace_count = 0;
+	add_namespaces(im, imap_node_at(r->args, 0), SPACE_PERSONAL);
+	add_namespaces(im, imap_node_at(r->args, 1), SPACE_OTHERS);
+	add_namespaces(im, imap_node_at(r->args, 2), SPACE_SHARED);
+	return 0;
+}
+
+static int take_delimiter(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct imap *im = arg;
+	struct view delimiter;
+
+	(void)e;
+	if (view_is_nocase(r->name, "LIST")) {
+		delimiter = imap_node_text(imap_node_at(r->args, 1));
+		im->delimiter = delimiter.len ? delimiter.data[0] : '\0';
+	}
+	return 0;
+}
+
+int imap_namespace(struct imap *im, struct err *e)
+{
+	struct imap_command c;
+
+	im->prefix = "";
+	for (size_t i = 0; i < im->namespace_count; i++) {
+		if (im->namespaces[i].space != SPACE_PERSONAL)
+			continue;
+		im->prefix = im->namespaces[i].prefix;
+		im->delimiter = im->namespaces[i].delimiter;
+		return 0;
+	}
+	imap_command_start(im, &c, "LIST \"\" \"\"");
+	return imap_run(im, &c, &(struct imap_taker){.response = take_delimiter, .arg = im}, e);
+}
+
+/* The namespace a raw name lies in: the one with the longest prefix; NULL = none is known. */
+static const struct imap_namespace *namespace_of(const struct imap *im, struct view raw)
+{
+	const struct imap_namespace *best = NULL;
+
+	for (size_t i = 0; i < im->namespace_count; i++) {
+		const struct imap_namespace *n = &im->namespaces[i];
+		size_t len = strlen(n->prefix);
+
+		if (raw.len >= len && !memcmp(raw.data, n->prefix, len) &&
+		    (!best || len > strlen(best->prefix)))
+			best = n;
+	}
+	return best;
+}
+
+/* ---- names ---- */
+
+/* A part that is no modified UTF-7: its bytes, those that are not printable ASCII as %XX. */
+static char *escape_part(struct arena *a, struct view part)
+{
+	struct buf out = BUF_INIT(part.len * 3 + 1);
+	char *text;
+
+	for (size_t i = 0; i < part.len; i++) {
+		unsigned char c = (unsigned char)part.data[i];
+		if (c >= 0x20 && c < 0x7f)
+			buf_add_char(&out, (char)c);
+		else
+			buf_printf(&out, "%%%02X", c);
+	}
+	text = arena_text(a, buf_view(&out));
+	buf_free(&out);
+	return text;
+}
+
+static void add_part(struct folder *f, struct arena *a, struct view part)
+{
+	char *text;
+
+	if (!part.len)
+		return;
+	if (imap_utf7_decode(&text, a, part)) {
+		text = escape_part(a, part);
+		f->name_broken = true;
+	}
+	f->parts[f->depth++] = text;
+}
+
+static void split_name(struct folder *f, struct arena *a, struct view name, char delimiter)
+{
+	size_t most = 1, start = 0;
+
+	for (size_t i = 0; i < name.len; i++)
+		most += delimiter && name.data[i] == delimiter;
+	f->parts = arena_new(a, most + 1, sizeof(char *));
+	for (size_t i = 0; i <= name.len; i++) {
+		if (i < name.len && !(delimiter && name.data[i] == delimiter))
+			continue;
+		add_part(f, a, view_make(name.data + start, i - start));
+		start = i + 1;
+	}
+	if (!f->depth) /* a name of nothing but delimiters */
+		f->parts[f->depth++] = escape_part(a, name.len ? name : view_of("?"));
+}
+
+/* "INBOX" is the inbox in any case; its children keep the part, spelled INBOX. */
+static void settle_inbox(struct folder *f, struct arena *a)
+{
+	if (f->space != SPACE_PERSONAL || ascii_cmp_nocase(f->parts[0], "INBOX"))
+		return;
+	if (f->depth == 1)
+		f->role = ROLE_INBOX;
+	f->parts[0] = arena_strdup(a, "INBOX");
+}
+
+static void name_folder(struct imap *im, struct folder *f, struct arena *a, char delimiter)
+{
+	const struct imap_namespace *n = namespace_of(im, f->raw);
+	size_t prefix = n && n->space == SPACE_PERSONAL ? strlen(n->prefix) : 0;
+	struct view name = f->raw;
+
+	f->space = n ? n->space : SPACE_PERSONAL;
+	if (prefix && !view_is_nocase(f->raw, "INBOX"))
+		name = view_make(f->raw.data + prefix, f->raw.len - prefix);
+	split_name(f, a, name, delimiter);
+	if (view_is_nocase(f->raw, "INBOX") || !prefix)
+		settle_inbox(f, a);
+}
+
+/* ---- LIST ---- */
+
+struct listing {
+	struct imap *im;
+	struct folder_list *out;
+	bool lsub;
+};
+
+static void take_attribute(struct folder *f, struct view attribute)
+{
+	enum folder_role role = folder_role_by_attribute(attribute);
+
+	if (role != ROLE_NONE && f->role == ROLE_NONE) {
+		f->role = role;
+		f->role_declared = true;
+	} else if (view_is_nocase(attribute, "\\Noselect") ||
+		   view_is_nocase(attribute, "\\NonExistent")) {
+		f->selectable = false;
+	} else if (view_is_nocase(attribute, "\\Subscribed")) {
+		f->subscribed = true;
+	}
+}
+
+static struct folder *find_folder(struct folder_list *l, struct view raw)
+{
+	const struct folder *f = folder_list_find(l, raw);
+
+	return f ? &l->folders[f - l->folders] : NULL;
+}
+
+static void take_list(struct listing *to, const struct imap_response *r)
+{
+	const struct imap_node *attributes = imap_node_at(r->args, 0);
+	struct view delimiter = imap_node_text(imap_node_at(r->args, 1));
+	struct view raw = imap_node_text(imap_node_at(r->args, 2));
+	char split = delimiter.len ? delimiter.data[0] : '\0';
+	struct folder *f;
+
+	if (split && raw.len > 1 && raw.data[raw.len - 1] == split)
+		raw.len--; /* Exchange, UW: "Public Folders/" */
+	if (!raw.len)
+		return;
+	f = find_folder(to->out, raw);
+	if (to->lsub) {
+		if (f)
+			f->subscribed = true;
+		return;
+	}
+	if (!f) {
+		f = folder_list_add(to->out);
+		f->raw = arena_copy(&to->out->arena, raw);
+		name_folder(to->im, f, &to->out->arena, split);
+		f->selectable = true;
+	}
+	for (const struct imap_node *n = attributes ? attributes->child : NULL; n; n = n->next)
+		take_attribute(f, imap_node_text(n));
+}
+
+static uint64_t status_number(const struct imap_node *list, const char *name)
+{
+	uint64_t n = 0;
+
+	return imap_node_number(imap_node_value(list, name), &n) ? 0 : n;
+}
+
+static void take_status(struct listing *to, const struct imap_response *r)
+{
+	struct folder *f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
+	const struct imap_node *list = imap_node_at(r->args, 1);
+	struct cursor cursor;
+
+	if (!f || !list || list->kind != IMAP_NODE_LIST)
+		return;
+	f->has_glance = true;
+	f->messages = status_number(list->child, "MESSAGES");
+	imap_cursor_print(&cursor, status_number(list->child, "UIDVALIDITY"),
+	    status_number(list->child, "UIDNEXT"), status_number(list->child, "HIGHESTMODSEQ"));
+	f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
+}
+
+static int take_folders(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct listing *to = arg;
+
+	(void)e;
+	if (r->kind != IMAP_UNTAGGED)
+		return 0;
+	if (view_is_nocase(r->name, to->lsub ? "LSUB" : "LIST"))
+		take_list(to, r);
+	else if (view_is_nocase(r->name, "STATUS") && !to->lsub)
+		take_status(to, r);
+	return 0;
+}
+
+/* One rung: 0 = listed, 1 = the server would not, -1 = worse. An answer without INBOX counts as
+ * would not (some servers answer a RETURN they do not know with nothing). */
+static int try_list(
+    struct imap *im, struct folder_list *out, const char *verb, bool lsub, struct err *e)
+{
+	struct listing to = {im, out, lsub};
+	struct imap_command c;
+
+	imap_command_start(im, &c, verb);
+	if (!imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e))
+		return out->count || lsub ? 0 : 1;
+	return e->scope == ERR_FOLDER ? 1 : -1;
+}
+
+int imap_list(struct session *s, struct folder_list *out, struct err *e)
+{
+	struct imap *im = IMAP(s);
+	char verb[200];
+	int result = 1;
+
+	folder_list_free(out);
+	if (imap_has(im, CAP_LIST_EXTENDED)) {
+		snprintf(verb, sizeof(verb), "LIST \"\" \"*\" RETURN (SUBSCRIBED%s%s%s)",
+		    imap_has(im, CAP_SPECIAL_USE) ? " SPECIAL-USE" : "",
+		    imap_has(im, CAP_LIST_STATUS) ? " STATUS (MESSAGES UIDNEXT UIDVALIDITY" : "",
+		    !imap_has(im, CAP_LIST_STATUS) ? ""
+		    : imap_has(im, CAP_CONDSTORE)  ? " HIGHESTMODSEQ)"
+						   : ")");
+		result = try_list(im, out, verb, false, e);
+		if (result == 1) {
+			log_debug("%s: LIST-EXTENDED failed, trying plain LIST", im->at->host);
+			folder_list_free(out);
+		}
+	}
+	if (result == 1) {
+		result = try_list(im, out, "LIST \"\" \"*\"", false, e);
+		if (!result)
+			result = try_list(im, out, "LSUB \"\" \"*\"", true, e) < 0 ? -1 : 0;
+	}
+	if (result == 1)
+		return err_set(e, CAUSE_FOLDER_GONE, ERR_MAILBOX,
+			   "%s lists no folders for %s, not even INBOX; look at the account there",
+			   im->at->host, im->at->user),
+		       e->side = im->at->side, -1;
+	return result;
+}
+
+/* ---- CREATE ---- */
+
+static int raw_name(
+    struct imap *im, struct buf *raw, char *const *parts, size_t depth, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+	if (depth > 1 || ascii_cmp_nocase(parts[0], "INBOX"))
+		buf_add_text(raw, im->prefix);
+	for (size_t i = 0; i < depth; i++) {
+		char *encoded;
+
+		if (i)
+			buf_add_char(raw, im->delimiter);
+		if (imap_utf7_encode(&encoded, &scratch, parts[i]) || buf_add_text(raw, encoded))
+			return err_set(e, CAUSE_FOLDER_REFUSED, ERR_FOLDER,
+			    "the folder name cannot be written in IMAP");
+	}
+	return 0;
+}
+
+static int take_exists(void *arg, const struct imap_response *r, struct err *e)
+{
+	(void)e;
+	if (view_is_nocase(r->name, "LIST"))
+		*(bool *)arg = true;
+	return 0;
+}
+
+/* Is there a folder with exactly that raw name? */
+static int folder_exists(struct imap *im, struct view raw, bool *exists, struct err *e)
+{
+	struct imap_command c;
+
+	*exists = false;
+	imap_command_start(im, &c, "LIST \"\"");
+	imap_command_add_string(im, &c, raw);
+	return imap_run(im, &c, &(struct imap_taker){.response = take_exists, .arg = exists}, e);
+}
+
+static int create(struct imap *im, struct view raw, enum folder_role role, struct err *e)
+{
+	const char *attribute = folder_role_attribute(role);
+	struct imap_command c;
+
+	imap_command_start(im, &c, "CREATE");
+	imap_command_add_string(im, &c, raw);
+	if (attribute && imap_has(im, CAP_CREATE_SPECIAL_USE)) {
+		imap_command_add(&c, "(USE (%s))", attribute);
+		if (!imap_run(im, &c, NULL, e))
+			return 0;
+		if (e->scope != ERR_FOLDER)
+			return -1;
+		imap_command_start(im, &c, "CREATE");
+		imap_command_add_string(im, &c, raw);
+	}
+	return imap_run(im, &c, NULL, e);
+}
+
+static int subscribe_folder(struct imap *im, struct view raw, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(im, &c, "SUBSCRIBE");
+	imap_command_add_string(im, &c, raw);
+	if (!imap_run(im, &c, NULL, e))
+		return 0;
+	return e->scope == ERR_FOLDER ? 0 : -1; /* a subscription is not worth a folder */
+}
+
+int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_role role,
+    bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
+{
+	struct imap *im = IMAP(s);
+	struct buf raw AUTO(buf_free) = BUF_INIT(4000);
+	struct err refusal;
+	bool exists = false;
+
+	if (raw_name(im, &raw, parts, depth, e))
+		return -1;
+	if (create(im, buf_view(&raw), role, &refusal)) {
+		if (refusal.scope != ERR_FOLDER) {
+			*e = refusal;
+			return -1;
+		}
+		if (folder_exists(im, buf_view(&raw), &exists, e))
+			return -1;
+		if (!exists) {
+			*e = refusal;
+			e->cause = CAUSE_FOLDER_REFUSED;
+			return -1;
+		}
+	}
+	if (subscribe && subscribe_folder(im, buf_view(&raw), e))
+		return -1;
+	*out_raw = arena_copy(a, buf_view(&raw));
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* imap.c - the IMAP connector's table (connector.h): IMAP4rev1 (RFC 3501) with what servers add. */
+#include "connect/imap/imap.h"
+#include "connect/connectors.h"
+
+static struct window *imap_abandon(struct session *s)
+{
+	struct window *w = imap_abandon_append(IMAP(s));
+
+	return w ? w : imap_abandon_fetch(IMAP(s));
+}
+
+const struct connector imap_connector = {
+    .scheme = "imap",
+    .open = imap_open,
+    .close = imap_close,
+    .list = imap_list,
+    .make = imap_make,
+    .now = imap_now,
+    .changes = imap_changes,
+    .want = imap_want,
+    .next = imap_next,
+    .put = imap_put,
+    .settle = imap_settle,
+    .mark = imap_mark,
+    .abandon = imap_abandon,
+    .stats = imap_stats,
+};

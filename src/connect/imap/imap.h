@@ -1,0 +1,179 @@
+/* imap.h - the rooms of the IMAP connector share this; nobody else includes it.
+ *
+ *   session.c  open, log in, run one command          folders.c  list, make
+ *   facts.c    now, changes, mark                      fetch.c    want, next, streams
+ *   append.c   put, settle                             quirks.c   what odd servers need
+ *
+ * Only UID commands are used, so untagged data never depends on message numbers. */
+#pragma once
+
+#include "connect/connector.h"
+#include "connect/imap/quirks.h"
+#include "net/conn.h"
+#include "wire/imap_reader.h"
+#include "wire/imap_text.h"
+
+#define IMAP_LINE_MAX (1u << 20)   /* one response without bodies */
+#define IMAP_SET_MAX 900u          /* bytes of one UID set (RFC 2683 §3.2.1.5) */
+#define IMAP_HEADER_MAX (4u << 20) /* one header read for identification */
+
+enum imap_capability {
+	CAP_STARTTLS = 1 << 0,
+	CAP_LOGINDISABLED = 1 << 1,
+	CAP_SASL_IR = 1 << 2,
+	CAP_ID = 1 << 3,
+	CAP_NAMESPACE = 1 << 4,
+	CAP_UIDPLUS = 1 << 5,
+	CAP_MULTIAPPEND = 1 << 6,
+	CAP_LITERAL_PLUS = 1 << 7,
+	CAP_LITERAL_MINUS = 1 << 8,
+	CAP_CONDSTORE = 1 << 9,
+	CAP_LIST_EXTENDED = 1 << 10,
+	CAP_LIST_STATUS = 1 << 11,
+	CAP_SPECIAL_USE = 1 << 12,
+	CAP_CREATE_SPECIAL_USE = 1 << 13,
+	CAP_UNSELECT = 1 << 14,
+	CAP_APPENDLIMIT = 1 << 15,
+	CAP_IMAP4REV2 = 1 << 16,
+};
+
+/* A command under construction: text, with places where the server must be asked before going on
+ * (synchronizing literals). */
+struct imap_command {
+	struct buf text;
+	size_t ask_at[4];
+	unsigned asks;
+	char tag[16];
+};
+
+/* One namespace of RFC 2342. */
+struct imap_namespace {
+	char *prefix;
+	char delimiter; /* 0 = NIL */
+	enum folder_space space;
+};
+
+struct imap_fetch;  /* fetch.c: a wanted window */
+struct imap_append; /* append.c: a put window */
+
+struct imap {
+	struct session session; /* first: this is a struct session */
+	const struct endpoint *at;
+	struct connect_env env;
+	struct conn *conn;
+	struct imap_reader reader;
+	size_t taken; /* bytes of the last event, given back before the next */
+	unsigned caps;
+	char *mechanisms[16];
+	size_t mechanism_count;
+	unsigned quirks; /* bits of enum imap_quirk */
+	unsigned long tags;
+	uint64_t commands;
+	char software[100];
+	struct arena arena; /* lives as long as the session */
+	struct imap_namespace *namespaces;
+	size_t namespace_count;
+	char delimiter; /* of the personal namespace */
+	const char *prefix;
+	bool bye; /* the server said goodbye: what follows is an end, not an accident */
+	struct err bye_err;
+	/* the selected folder */
+	struct buf selected; /* raw name; empty = none */
+	bool selected_write;
+	uint64_t exists, uidvalidity, uidnext, modseq;
+	/* the folder last asked for its now: new UIDs there are of this UIDVALIDITY, from this one on */
+	struct buf now_raw;
+	uint64_t now_uidvalidity, now_uidnext;
+	bool half_sent; /* a command was broken off: nothing can follow it on this connection */
+	/* pipelines */
+	struct imap_fetch *fetch_first, **fetch_last;
+	struct imap_append *append_first, **append_last;
+	struct arena mark_arena;
+};
+
+#define IMAP(s) ((struct imap *)(s))
+
+/* ---- session.c ---- */
+
+int imap_open(
+    struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e);
+void imap_close(struct session **s);
+void imap_stats(const struct session *s, struct session_stats *out);
+
+/* The next event of the server; waits. RESPONSE: BYE has been noted. Never MORE or BAD: those are
+ * waited for, or become errors (scope link). */
+int imap_next_event(struct imap *im, enum imap_event *event, struct err *e);
+/* The next whole response; bodies in between are skipped. */
+int imap_next_response(struct imap *im, struct err *e);
+
+void imap_command_start(struct imap *im, struct imap_command *c, const char *verb);
+void imap_command_free(struct imap_command *c);
+/* " word" as it stands. */
+void imap_command_add(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* " name" as quoted string or, where it must be, as literal. */
+void imap_command_add_string(struct imap *im, struct imap_command *c, struct view v);
+/* Send it without waiting for the answer (except where literals must be asked for). */
+int imap_command_send(struct imap *im, struct imap_command *c, struct err *e);
+/* Take untagged data while waiting for a command's end; NULL = nothing but bookkeeping. */
+struct imap_taker {
+	int (*response)(void *arg, const struct imap_response *r, struct err *e);
+	/* A body begins / a piece of it. Both NULL: bodies are skipped. */
+	int (*body)(void *arg, uint32_t uid, uint64_t len, struct err *e);
+	int (*data)(void *arg, struct view piece, struct err *e);
+	void *arg;
+};
+/* Wait for the tagged answer to TAG; it stays in im->reader.response. 0 = it came, whatever it
+ * says; -1 = it will not come. */
+int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker, struct err *e);
+/* send, await, free. 0 = OK; -1 with scope FOLDER and the server's words for NO and BAD. */
+int imap_run(
+    struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e);
+/* Fill *e from a NO or BAD in the reader; scope and cause as given unless the text says otherwise
+ * (throttled, over quota ...). Returns -1. */
+int imap_refused(
+    struct imap *im, enum cause cause, enum err_scope scope, const char *what, struct err *e);
+/* The server's words of the response in hand, printable, in A. */
+const char *imap_words(struct imap *im, struct arena *a);
+/* Scope link, for answers that break the protocol. */
+int imap_broken(struct imap *im, struct err *e, const char *what);
+/* Throttled or over quota, from the words of the response in hand; CAUSE_NONE = neither. */
+enum cause imap_general_cause(const struct imap_response *r, int *wait_s);
+bool imap_has(const struct imap *im, enum imap_capability cap);
+
+/* Open a folder for reading (EXAMINE) or writing (SELECT), unless it is open so already.
+ * FRESH: even then, for numbers as of now. */
+int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e);
+/* Leave the selected folder without expunging anything. */
+int imap_unselect(struct imap *im, struct err *e);
+
+/* ---- folders.c ---- */
+
+int imap_namespace(struct imap *im, struct err *e);
+int imap_take_namespace(struct imap *im, const struct imap_response *r);
+int imap_list(struct session *s, struct folder_list *out, struct err *e);
+int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_role role,
+    bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
+
+/* ---- facts.c ---- */
+
+int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
+int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
+    const struct fact_sink *sink, struct changes_told *told, struct err *e);
+int imap_mark(
+    struct session *s, const struct folder *f, struct mark *marks, size_t count, struct err *e);
+/* "uidvalidity uidnext modseq"; -1 = not such a text. */
+void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq);
+int imap_cursor_parse(
+    const struct cursor *c, uint64_t *uidvalidity, uint64_t *uidnext, uint64_t *modseq);
+
+/* ---- fetch.c ---- */
+
+int imap_want(struct session *s, struct window *w, struct err *e);
+int imap_next(struct session *s, struct window **w, struct err *e);
+struct window *imap_abandon_fetch(struct imap *im);
+
+/* ---- append.c ---- */
+
+int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e);
+int imap_settle(struct session *s, size_t max, struct window **w, struct err *e);
+struct window *imap_abandon_append(struct imap *im);

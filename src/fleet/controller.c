@@ -1,0 +1,300 @@
+/* controller.c - runs one copy: takes the lock, owns the store, starts the worker and serves it.
+ * Between the program (fleet.h) and the worker (a channel). Promises: whatever the worker wrote is
+ * durable in its order; a worker that dies or lies costs this run only. Never parses a byte from a
+ * mail server: what comes from there comes in bounded frames and is printed with care. */
+#include "fleet/fleet.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fleet/lock.h"
+#include "fleet/protocol.h"
+#include "fleet/worker.h"
+#include "net/channel.h"
+
+#define TICK_MS 100
+
+struct controller {
+	const struct secret_source *secrets;
+	const struct copy_watcher *watcher;
+	struct copy_summary *summary;
+	struct store *store;
+	struct store_server *server;
+	struct waitset *waits;
+	struct channel *channel;
+	struct buf frame;
+	pid_t worker;
+	unsigned long frames, stop_at;
+	/* the stop bell, as one of the wait set's */
+	struct waiter bell;
+	int stop_fd;
+	bool stopping;
+	/* the worker's last word */
+	bool finished, failed;
+	struct err result;
+};
+
+/* ---- the stop bell ---- */
+
+static struct controller *of_bell(struct waiter *w)
+{
+	return (struct controller *)((char *)w - offsetof(struct controller, bell));
+}
+
+static int bell_fd(struct waiter *w)
+{
+	return of_bell(w)->stopping ? -1 : of_bell(w)->stop_fd;
+}
+
+static short bell_wants(struct waiter *w)
+{
+	(void)w;
+	return POLLIN;
+}
+
+/* The worker stops in order; until it has, it is served. */
+static void bell_ready(struct waiter *w, short revents)
+{
+	struct controller *c = of_bell(w);
+
+	(void)revents;
+	c->stopping = true;
+	kill(c->worker, SIGTERM);
+}
+
+/* ---- frames ---- */
+
+static int malformed(struct err *e)
+{
+	return err_set(e, CAUSE_BUG, ERR_RUN, "the worker sent a malformed frame");
+}
+
+static int answer_secret(struct controller *c, struct view payload, struct err *e)
+{
+	struct unpack u = unpack_start(payload);
+	uint8_t side = unpack_u8(&u);
+	bool refused = unpack_u8(&u) != 0;
+	struct buf secret = BUF_INIT(65536);
+	struct err why;
+	int failed;
+
+	if (unpack_done(&u) || side > ERR_DESTINATION)
+		return malformed(e);
+	buf_clear(&c->frame);
+	if (!c->secrets->get(c->secrets->arg, (enum err_side)side, refused, &secret, &why)) {
+		pack_u8(&c->frame, 1);
+		pack_view(&c->frame, buf_view(&secret));
+	} else {
+		pack_u8(&c->frame, 0);
+		fleet_pack_error(&c->frame, &why);
+	}
+	failed = channel_send(c->channel, FLEET_SECRET, buf_view(&c->frame), e) ||
+		 channel_flush(c->channel, e);
+	if (secret.data)
+		explicit_bzero(secret.data, secret.size);
+	explicit_bzero(c->frame.data, c->frame.size);
+	buf_free(&secret);
+	return failed;
+}
+
+static int take_progress(struct controller *c, struct view payload, struct err *e)
+{
+	struct copy_progress p;
+
+	if (payload.len != sizeof(p))
+		return malformed(e);
+	memcpy(&p, payload.data, sizeof(p));
+	p.folder[sizeof(p.folder) - 1] = '\0';
+	if (p.phase > COPY_DONE)
+		return malformed(e);
+	c->watcher->progress(c->watcher->arg, &p);
+	return 0;
+}
+
+static int take_folder(struct controller *c, struct view payload, struct err *e)
+{
+	struct unpack u = unpack_start(payload);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const char *source = arena_text(&scratch, unpack_view(&u));
+	const char *target = arena_text(&scratch, unpack_view(&u));
+	uint64_t items = unpack_varint(&u), stored = unpack_varint(&u);
+
+	if (unpack_done(&u))
+		return malformed(e);
+	c->watcher->folder(c->watcher->arg, source, target, items, stored);
+	return 0;
+}
+
+static int take_exception(struct controller *c, struct view payload, struct err *e)
+{
+	struct unpack u = unpack_start(payload);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct exception x;
+
+	if (exception_unpack(&u, &x, &scratch) || unpack_done(&u))
+		return malformed(e);
+	c->watcher->exception(c->watcher->arg, &x);
+	return 0;
+}
+
+static int take_note(struct controller *c, struct view payload)
+{
+	char text[500];
+
+	text_printable(text, sizeof(text), payload.data, payload.len);
+	c->watcher->note(c->watcher->arg, text);
+	return 0;
+}
+
+static int take_result(struct controller *c, struct view payload, struct err *e)
+{
+	struct unpack u;
+
+	if (payload.len < sizeof(*c->summary))
+		return malformed(e);
+	memcpy(c->summary, payload.data, sizeof(*c->summary));
+	c->summary->source_software[sizeof(c->summary->source_software) - 1] = '\0';
+	c->summary->destination_software[sizeof(c->summary->destination_software) - 1] = '\0';
+	u = unpack_start(
+	    view_make(payload.data + sizeof(*c->summary), payload.len - sizeof(*c->summary)));
+	c->failed = unpack_u8(&u) != 0;
+	if ((c->failed && fleet_unpack_error(&u, &c->result)) || unpack_done(&u))
+		return malformed(e);
+	c->finished = true;
+	return 0;
+}
+
+static int take_frame(struct controller *c, uint8_t type, struct view payload, struct err *e)
+{
+	if (++c->frames == c->stop_at)
+		kill(getpid(), SIGKILL);
+	if (type < STORE_FRAME_LAST)
+		return store_server_frame(c->server, type, payload, e);
+	switch (type) {
+	case FLEET_SECRET_ASK:
+		return answer_secret(c, payload, e);
+	case FLEET_PROGRESS:
+		return take_progress(c, payload, e);
+	case FLEET_FOLDER:
+		return take_folder(c, payload, e);
+	case FLEET_EXCEPTION:
+		return take_exception(c, payload, e);
+	case FLEET_NOTE:
+		return take_note(c, payload);
+	case FLEET_RESULT:
+		return take_result(c, payload, e);
+	default:
+		return malformed(e);
+	}
+}
+
+/* All frames that are there, then one commit for all their barriers. */
+static int serve(struct controller *c, struct err *e)
+{
+	struct view payload;
+	uint8_t type;
+	int got;
+
+	while (!c->finished) {
+		while ((got = channel_try(c->channel, &type, &payload, e)) == 1)
+			if (take_frame(c, type, payload, e))
+				return -1;
+		if (got < 0)
+			return -1;
+		if (store_server_waiting(c->server) && store_server_commit(c->server, e))
+			return -1;
+		c->watcher->tick(c->watcher->arg);
+		if (!c->finished && waitset_wait(c->waits, clock_ms() + TICK_MS, e) < 0)
+			return -1;
+	}
+	return store_server_commit(c->server, e);
+}
+
+/* ---- the worker's end ---- */
+
+static int judge_worker(struct controller *c, int served, struct err *e)
+{
+	int status = 0;
+
+	if (served && !c->finished)
+		kill(c->worker, SIGKILL);
+	while (waitpid(c->worker, &status, 0) < 0 && errno == EINTR)
+		;
+	if (c->finished && c->failed) {
+		*e = c->result;
+		return -1;
+	}
+	if (!served)
+		return 0;
+	if (e->cause == CAUSE_STOPPED && !c->stopping)
+		return WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL
+			   ? err_set(e, CAUSE_BUG, ERR_RUN,
+				 "the worker crashed (signal %d); run it again to go on",
+				 WTERMSIG(status))
+			   : err_set(e, CAUSE_STOPPED, ERR_RUN,
+				 "the worker was ended from outside; run it again to go on");
+	return -1;
+}
+
+static int run_worker(struct controller *c, const struct copy_options *options, struct err *e)
+{
+	int fd, served;
+
+	if (worker_start(&c->worker, &fd, options, e))
+		return -1;
+	waitset_new(&c->waits, -1);
+	channel_new(&c->channel, fd, c->waits);
+	store_server_new(&c->server, c->store, c->channel);
+	buf_init(&c->frame, CHANNEL_FRAME_MAX);
+	c->bell = (struct waiter){.fd = bell_fd, .wants = bell_wants, .ready = bell_ready};
+	waitset_add(c->waits, &c->bell);
+	served = serve(c, e);
+	waitset_remove(c->waits, &c->bell);
+	store_server_free(&c->server);
+	channel_free(&c->channel);
+	waitset_free(&c->waits);
+	buf_free(&c->frame);
+	return judge_worker(c, served, e);
+}
+
+static void describe_self(char *out, size_t size, const struct copy_options *o)
+{
+	char host[80] = "?", when[40] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+
+	gethostname(host, sizeof(host) - 1);
+	if (gmtime_r(&now, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
+	snprintf(out, size, "process %d on %s, from %s, since %s", (int)getpid(), host,
+	    o->source.identity, when);
+}
+
+int copy_run(struct copy_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	struct controller c = {.secrets = secrets,
+	    .watcher = watcher,
+	    .summary = summary,
+	    .stop_fd = stop_fd,
+	    .stop_at = worker_stop_step("controller")};
+	struct lock *lock AUTO(lock_release) = NULL;
+	char self[300];
+	int failed;
+
+	*summary = (struct copy_summary){0};
+	describe_self(self, sizeof(self), options);
+	if (store_sqlite_open(&c.store, options->state_dir, e))
+		return -1;
+	failed = lock_take(&lock, options->state_dir, options->destination.identity, self, e) ||
+		 run_worker(&c, options, e);
+	c.store->ops->close(&c.store);
+	return failed ? -1 : 0;
+}

@@ -1,0 +1,40 @@
+/* fleet.h - running a copy: a controller (this process) and one worker (forked). The controller
+ * owns the store and the lock and never parses a byte from a mail server. */
+#pragma once
+
+#include "base/error.h"
+#include "model/endpoint.h"
+#include "model/exception.h"
+#include "model/summary.h"
+
+struct copy_options {
+	struct endpoint source, destination;
+	const char *state_dir; /* made where missing */
+	uint64_t max_size;     /* bytes; 0 = the destination's limit */
+	int settle_ms; /* how long a destination may take to show a message after a lost link */
+	bool retry_refused;
+	bool all_namespaces; /* shared and other users' folders too */
+};
+
+/* Secrets stay with the controller; it is asked when a session logs in. Adds the secret to OUT. */
+struct secret_source {
+	int (*get)(void *arg, enum err_side side, bool was_refused, struct buf *out, struct err *e);
+	void *arg;
+};
+
+/* Told while it runs; called in the controller, never concurrently. All slots are required. */
+struct copy_watcher {
+	void (*progress)(void *arg, const struct copy_progress *p); /* often */
+	void (*folder)(void *arg, const char *source, const char *target, uint64_t items,
+	    uint64_t stored); /* a folder is finished */
+	void (*exception)(void *arg, const struct exception *x);
+	void (*note)(void *arg, const char *text); /* a sentence: waiting, reconnecting ... */
+	void (*tick)(void *arg); /* some ten times a second, also when nothing happens */
+	void *arg;
+};
+
+/* Run one pass. 0 = it ran to the end (see summary and exceptions), -1 = it did not: *e says why;
+ * the summary then holds what was done so far. STOP_FD readable = stop in order (signals). */
+int copy_run(struct copy_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e);

@@ -1,0 +1,15 @@
+/* worker.h - one mailbox, one process (DESIGN §4). */
+#pragma once
+
+#include <sys/types.h>
+
+#include "fleet/fleet.h"
+
+/* Fork a worker for this copy. *PID and the controller's end of its socketpair, *FD, are the
+ * caller's. The worker never returns from here; it ends when it is done, on SIGTERM in order, and
+ * when the controller goes. */
+int worker_start(pid_t *pid, int *fd, const struct copy_options *options, struct err *e);
+
+/* Test hook, from the environment: GODWIT_TEST_STOP="worker:N" (or controller:N) ends that process
+ * by SIGKILL at its Nth ledger step. Returns 0 where ROLE is not meant. */
+unsigned long worker_stop_step(const char *role);

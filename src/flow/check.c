@@ -1,0 +1,190 @@
+/* check.c - is it all there? Behind the windows of copy.c: what was stored in this pass is held
+ * against what the destination shows now. This is what "checked" means in the report. Promises:
+ * each stored item is either seen, or named as missing; each difference is named. */
+#include "flow/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/identity.h"
+
+void check_expect(struct folder_job *job, const struct expectation *x)
+{
+	struct expectation *copy;
+
+	if (job->stored_count == job->stored_size) {
+		job->stored_size = job->stored_size * 2 + 64;
+		job->stored = mem_grow(job->stored, job->stored_size, sizeof(*job->stored));
+	}
+	copy = &job->stored[job->stored_count++];
+	*copy = *x;
+	copy->source_id = arena_copy(&job->arena, x->source_id);
+	copy->target_id = arena_copy(&job->arena, x->target_id);
+	copy->msgid = arena_strdup(&job->arena, x->msgid);
+}
+
+static void compare_flags(
+    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
+{
+	uint32_t missing = flags_minus(l->flags, x->flags_told, fact->flags);
+
+	if (missing != FLAGS_NONE)
+		lane_exception(l, job, CAUSE_FLAGS, x->source_id, x->msgid,
+		    "the destination does not show: %s", flags_text(l->flags, missing));
+}
+
+void check_compare(
+    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
+{
+	if (x->date_told.known && (!fact->date.known || fact->date.instant != x->date_told.instant))
+		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
+		    "its arrival date is %lld seconds off at the destination",
+		    (long long)(fact->date.instant - x->date_told.instant));
+	compare_flags(l, job, x, fact);
+	if (fact->size != x->identity.size)
+		lane_exception(l, job, CAUSE_ALTERED, x->source_id, x->msgid,
+		    "%llu bytes were sent, the destination has %llu%s",
+		    (unsigned long long)x->identity.size, (unsigned long long)fact->size,
+		    fact->size == x->identity.canonical_size ? " (line ends were made CRLF)" : "");
+}
+
+/* ---- what is there ---- */
+
+struct checker {
+	struct lane *l;
+	struct folder_job *job;
+	struct err *failed;
+};
+
+static int by_target(const void *a, const void *b)
+{
+	return view_cmp(
+	    ((const struct expectation *)a)->target_id, ((const struct expectation *)b)->target_id);
+}
+
+/* The base is what the destination showed, where that is not what was assumed. */
+static int correct_base(
+    struct checker *c, const struct expectation *x, uint32_t flags, struct err *e)
+{
+	struct ledger_row row;
+	bool found;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+	if (flags == x->flags)
+		return 0;
+	if (ledger_find(c->l->ledger, c->job->memory, &x->source_id, 1, &row, &found, &scratch, e))
+		return -1;
+	if (!found)
+		return 0;
+	row.target_base = flags;
+	row.target_assumed = false;
+	return ledger_rebase(c->l->ledger, c->job->memory, &row, e);
+}
+
+static int take_fact(void *arg, const struct fact *fact, struct err *e)
+{
+	struct checker *c = arg;
+	struct folder_job *job = c->job;
+	struct expectation key = {.target_id = fact->id};
+	struct expectation *x =
+	    bsearch(&key, job->stored, job->stored_count, sizeof(key), by_target);
+
+	if (!x || x->found)
+		return 0;
+	x->found = true;
+	c->l->summary->items_checked++;
+	check_compare(c->l, job, x, fact);
+	return correct_base(c, x, fact->flags, e);
+}
+
+/* ---- messages that servers are known to change: read back ---- */
+
+static int take_odd(void *arg, const struct fact *fact, struct err *e)
+{
+	struct checker *c = arg;
+	struct expectation key = {.target_id = fact->id};
+	struct expectation *x =
+	    bsearch(&key, c->job->stored, c->job->stored_count, sizeof(key), by_target);
+
+	(void)e;
+	if (x && fact->has_identity && fact->size == x->identity.size &&
+	    memcmp(fact->identity.exact, x->identity.exact, sizeof(x->identity.exact)))
+		lane_exception(c->l, c->job, CAUSE_ALTERED, x->source_id, x->msgid,
+		    "some bytes differ at the destination, at the same length (8-bit header or "
+		    "NUL)");
+	return 0;
+}
+
+static int read_back_odd(struct checker *c, struct err *e)
+{
+	struct folder_job *job = c->job;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct view *ids = arena_new(&scratch, job->stored_count, sizeof(*ids));
+	struct changes_ask ask = {.digest = true, .ids = ids};
+	struct fact_sink sink = {take_odd, c};
+	struct changes_told told;
+
+	for (size_t i = 0; i < job->stored_count; i++)
+		if (job->stored[i].found && job->stored[i].identity.odd)
+			ids[ask.count++] = job->stored[i].target_id;
+	if (!ask.count)
+		return 0;
+	return c->l->to->changes(c->l->destination, &job->target, &ask, &sink, &told, e);
+}
+
+static void tell_missing(struct lane *l, struct folder_job *job)
+{
+	for (size_t i = 0; i < job->stored_count; i++)
+		if (!job->stored[i].found)
+			lane_exception(l, job, CAUSE_MISSING, job->stored[i].source_id,
+			    job->stored[i].msgid,
+			    "the destination took it, and does not show it any more");
+}
+
+int check_stored(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct checker c = {.l = l, .job = job};
+	struct changes_ask ask = {.since = &job->floor, .only_new = true};
+	struct fact_sink sink = {take_fact, &c};
+	struct changes_told told;
+
+	if (!job->stored_count)
+		return 0;
+	qsort(job->stored, job->stored_count, sizeof(*job->stored), by_target);
+	if (l->to->changes(l->destination, &job->target, &ask, &sink, &told, e))
+		return -1;
+	if (told.reset)
+		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+		    "the destination has rebuilt the folder %s during the copy (its UIDVALIDITY "
+		    "changed)",
+		    job->target_name);
+	if (read_back_odd(&c, e))
+		return -1;
+	tell_missing(l, job);
+	job->stored_count = 0;
+	return 0;
+}
+
+/* ---- what earlier passes could not copy ---- */
+
+static int take_standing(void *arg, const struct ledger_row *row, struct err *e)
+{
+	struct checker *c = arg;
+
+	(void)e;
+	if ((row->state == ROW_REFUSED || row->state == ROW_OWED) &&
+	    row->pass != ledger_pass(c->l->ledger))
+		lane_exception(c->l, c->job, row->cause, row->source_id, "", "%s", row->reason);
+	return 0;
+}
+
+int check_standing(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct checker c = {.l = l, .job = job};
+
+	l->summary->not_copied += job->memory->refused + job->memory->owed;
+	l->summary->items_before += job->memory->stored - job->stored_now;
+	if (!job->memory->refused && !job->memory->owed)
+		return 0;
+	return ledger_each_row(l->ledger, job->memory, take_standing, &c, e);
+}

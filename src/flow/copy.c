@@ -1,0 +1,138 @@
+/* copy.c - the way of one folder: READ THIS FIRST.
+ *
+ *   source ──want/next──► window ──intent──► ledger ──put──► destination ──settle──► receipts
+ *
+ * Exactly once (DESIGN §7): nothing is put before its intent is durable; after any accident the
+ * folder is done again from the top, and the ledger knows what needs no doing. Source and
+ * destination work at the same time: windows are announced ahead, and the intent of the next window
+ * becomes durable while the one before it is still on the wire.
+ *
+ * Does not: know a protocol (connector.h), keep records (ledger.h), mend links (flow.c). */
+#include "flow/lane.h"
+
+/* Announce windows until enough are on their way. */
+static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct window *w;
+
+	while (job->wanted < WANTED_AHEAD) {
+		if (window_fill(l, job, &w, e))
+			return -1;
+		if (!w)
+			return 0;
+		job->wanted++;
+		if (l->from->want(l->source, w, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* The next window that can be put: one to be tried again, or the oldest announced one, read.
+ * *w = NULL = there is none any more. */
+static int read_window(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
+{
+	if ((*w = job->retry)) {
+		job->retry = (*w)->next;
+		return 0;
+	}
+	do {
+		if (want_ahead(l, job, e))
+			return -1;
+		if (!job->wanted)
+			return 0;
+		if (l->from->next(l->source, w, e))
+			return -1;
+		job->wanted--;
+		if (window_inspect(l, job, w, e))
+			return -1;
+	} while (!*w);
+	return 0;
+}
+
+/* Take receipts until at most MAX windows are outstanding. */
+static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct err *e)
+{
+	struct window *w;
+
+	for (;;) {
+		if (l->to->settle(l->destination, max, &w, e))
+			return -1;
+		if (!w)
+			return 0;
+		if (window_settle(l, job, &w, e))
+			return -1;
+	}
+}
+
+/* The way of the windows. */
+static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct window *w;
+
+	for (;;) {
+		if (read_window(l, job, &w, e))
+			return -1;
+		if (!w) {
+			if (settle_to(l, job, 0, e))
+				return -1;
+			if (!job->retry && job->todo_next == job->todo_count)
+				return 0;
+			continue;
+		}
+		if (!job->floor.text[0] && l->to->now(l->destination, &job->target, &job->floor, e))
+			return window_free(&w), -1;
+		if (ledger_intend(l->ledger, job->memory, w, &job->floor, e) ||
+		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
+			return window_free(&w), -1;
+		if (l->to->put(l->destination, &job->target, w, e))
+			return -1;
+		if (job->stored_count >= CHECK_EVERY &&
+		    (settle_to(l, job, 0, e) || check_stored(l, job, e)))
+			return -1;
+	}
+}
+
+/* What was in doubt and not found at first: look once more, now that the destination had time, and
+ * only then send it again. */
+static int copy_doubted(struct lane *l, struct folder_job *job, struct err *e)
+{
+	int64_t ripe = l->connected_at + l->options->settle_ms;
+
+	if (!job->doubted_count)
+		return 0;
+	if (clock_ms() < ripe && waitset_sleep(l->context->waits, ripe - clock_ms(), e))
+		return -1;
+	return resolve_folder(l, job, true, e) || copy_items(l, job, e) ? -1 : 0;
+}
+
+int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (resolve_folder(l, job, false, e) || /* what an earlier run left in doubt */
+	    plan_folder(l, job, e) ||           /* what is new, what changed */
+	    copy_items(l, job, e) ||            /* every new item */
+	    copy_doubted(l, job, e) ||          /* and those that may have been there */
+	    resolve_folder(l, job, true, e) ||  /* ids that receipts did not tell */
+	    check_stored(l, job, e) ||          /* is it all there? */
+	    mark_folder(l, job, e) ||           /* flags that changed */
+	    check_standing(l, job, e))          /* what older passes could not copy */
+		return -1;
+	return ledger_finish(l->ledger, job->memory, &job->told.cursor, e);
+}
+
+/* The receipts that did come are believed; the rest stays in doubt. */
+void copy_abandon(struct lane *l, struct folder_job *job)
+{
+	struct window *w;
+	struct err ignored;
+
+	while (l->source && (w = l->from->abandon(l->source)))
+		window_free(&w);
+	while (l->destination && (w = l->to->abandon(l->destination))) {
+		ledger_receive(l->ledger, job->memory, w, &ignored);
+		window_free(&w);
+	}
+	while ((w = job->retry)) {
+		job->retry = w->next;
+		window_free(&w);
+	}
+}

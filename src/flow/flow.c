@@ -1,0 +1,320 @@
+/* flow.c - one pass: connect, prepare the folders, one job after the other, and the mending of lost
+ * links. Above copy.c; called by the worker. Promises: an error of scope folder costs its folder, of
+ * scope link a new connection and the folder done again from its ledger, wider ones end the pass. */
+#include "flow/flow.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "flow/lane.h"
+
+#define LINK_TRIES 6     /* in a row without an item stored */
+#define LINK_WAIT_MAX 60 /* seconds */
+
+/* ---- telling ---- */
+
+void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
+    const char *msgid, const char *fmt, ...)
+{
+	const struct flow_watch *watch = l->context->watch;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct exception x = {.cause = cause,
+	    .folder = job->name,
+	    .target = strcmp(job->name, job->target_name) ? job->target_name : "",
+	    .id = arena_text(&scratch, id),
+	    .msgid = msgid};
+	char raw[500], reason[400];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(raw, sizeof(raw), fmt, args);
+	va_end(args);
+	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
+	text_printable(reason, sizeof(reason), raw, (size_t)len);
+	x.reason = reason;
+	l->summary->notes += cause_exit(cause) == 0;
+	watch->exception(watch->arg, &x);
+}
+
+void lane_note(struct lane *l, const char *fmt, ...)
+{
+	const struct flow_watch *watch = l->context->watch;
+	char raw[500], text[400];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(raw, sizeof(raw), fmt, args);
+	va_end(args);
+	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
+	text_printable(text, sizeof(text), raw, (size_t)len);
+	watch->note(watch->arg, text);
+}
+
+/* Folders not looked at yet are counted as their listing told, at the mean size so far. */
+void lane_progress(struct lane *l)
+{
+	struct copy_progress p = l->progress;
+	uint64_t mean = p.items_total ? p.bytes_total / p.items_total : 0;
+
+	p.items_total += l->ahead_items;
+	p.bytes_total += l->ahead_items * mean;
+	l->context->watch->progress(l->context->watch->arg, &p);
+}
+
+uint64_t lane_max_size(const struct lane *l)
+{
+	uint64_t told = l->destination ? l->destination->caps.max_size : 0;
+	uint64_t asked = l->options->max_size;
+
+	return !told ? asked : !asked || told < asked ? told : asked;
+}
+
+/* ---- links ---- */
+
+static int open_one(struct lane *l, const struct connector *c, struct session **s,
+    const struct endpoint *at, char *software, size_t size, struct err *e)
+{
+	if (*s)
+		return 0;
+	if (c->open(s, at, &l->env, e))
+		return -1;
+	snprintf(software, size, "%s", (*s)->caps.software);
+	return 0;
+}
+
+static int lane_connect(struct lane *l, struct err *e)
+{
+	struct copy_summary *sum = l->summary;
+
+	if (l->source && l->destination)
+		return 0;
+	if (!l->connected_once) {
+		l->progress.phase = COPY_CONNECTING;
+		lane_progress(l);
+	}
+	/* the destination first: its limit bounds what the source may send */
+	if (open_one(l, l->to, &l->destination, l->options->destination, sum->destination_software,
+		sizeof(sum->destination_software), e))
+		return -1;
+	l->env.max_item = lane_max_size(l);
+	if (open_one(l, l->from, &l->source, l->options->source, sum->source_software,
+		sizeof(sum->source_software), e))
+		return -1;
+	sum->reconnects += l->connected_once;
+	l->connected_once = true;
+	l->connected_at = clock_ms();
+	return 0;
+}
+
+static void add_stats(struct lane *l)
+{
+	struct session_stats stats;
+
+	if (l->source) {
+		l->from->stats(l->source, &stats);
+		l->summary->source_bytes_in += stats.bytes_in;
+		l->summary->source_waits += stats.waits;
+	}
+	if (l->destination) {
+		l->to->stats(l->destination, &stats);
+		l->summary->destination_bytes_out += stats.bytes_out;
+		l->summary->destination_waits += stats.waits;
+	}
+}
+
+static void lane_disconnect(struct lane *l, struct folder_job *job)
+{
+	if (job)
+		copy_abandon(l, job);
+	add_stats(l);
+	if (l->source)
+		l->from->close(&l->source);
+	if (l->destination)
+		l->to->close(&l->destination);
+}
+
+/* After an error of scope link: may it be tried again? Then wait as long as is due. */
+static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct err *e)
+{
+	int wait_s;
+
+	if (e->scope != ERR_LINK || (e->next != ERR_RETRY && e->next != ERR_WAIT))
+		return -1;
+	lane_disconnect(l, job);
+	if (!l->connected_once || ++*tries >= LINK_TRIES)
+		return -1;
+	wait_s = e->wait_s ? e->wait_s : 1 << (*tries - 1);
+	wait_s = wait_s > LINK_WAIT_MAX && !e->wait_s ? LINK_WAIT_MAX : wait_s;
+	lane_note(l, "%s; connecting again in %d s", e->text, wait_s);
+	return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
+}
+
+/* ---- the pass ---- */
+
+void folders_job_free(struct folder_job *job)
+{
+	assert(!job->retry);
+	free(job->todo);
+	free(job->stored);
+	free(job->changes);
+	arena_free(&job->arena);
+	*job = (struct folder_job){0};
+}
+
+static void begin_job(struct lane *l, struct folder_job *job)
+{
+	const struct folder *f = job->source;
+	uint64_t ahead = f->messages > job->memory->stored ? f->messages - job->memory->stored : 0;
+
+	l->ahead_items -= ahead < l->ahead_items ? ahead : l->ahead_items;
+	snprintf(l->progress.folder, sizeof(l->progress.folder), "%s", job->name);
+}
+
+static void end_job(struct lane *l, struct folder_job *job)
+{
+	const struct flow_watch *watch = l->context->watch;
+
+	l->progress.folders_done++;
+	l->summary->folders++;
+	l->summary->items_at_source += job->told.total;
+	watch->folder(watch->arg, job->name, job->target_name, job->told.total, job->stored_now);
+	lane_progress(l);
+}
+
+static int idle_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	job->told.total = job->source->messages;
+	return check_standing(l, job, e);
+}
+
+/* The folder is done again from the top; what was stored and not checked yet stays to be checked. */
+static void restart_job(struct lane *l, struct folder_job *job)
+{
+	l->progress.items_total -= job->planned < l->progress.items_total ? job->planned : 0;
+	l->progress.items_total += job->stored_now;
+	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
+	job->wanted = 0;
+	job->planned = 0;
+	job->undecided = false;
+}
+
+/* One folder through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
+static int try_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	uint64_t stored = l->summary->items_stored;
+	unsigned tries = 0;
+
+	for (;;) {
+		if (!lane_connect(l, e) &&
+		    !(plan_is_idle(l, job) ? idle_job(l, job, e) : copy_folder(l, job, e)))
+			return 0;
+		if (e->scope <= ERR_FOLDER) {
+			copy_abandon(l, job);
+			lane_exception(l, job, e->cause, (struct view){0}, "", "%s", e->text);
+			l->summary->folders_failed++;
+			return 0;
+		}
+		tries = l->summary->items_stored == stored ? tries : 0;
+		stored = l->summary->items_stored;
+		if (mend(l, job, &tries, e))
+			break;
+		restart_job(l, job);
+	}
+	lane_disconnect(l, job);
+	return -1;
+}
+
+static int run_job(struct lane *l, size_t index, struct err *e)
+{
+	struct folder_job job;
+	int failed;
+
+	if (!folders_job(l, index, &job)) {
+		l->summary->folders_failed++;
+		return 0;
+	}
+	begin_job(l, &job);
+	failed = try_job(l, &job, e);
+	if (!failed)
+		end_job(l, &job);
+	folders_job_free(&job);
+	return failed;
+}
+
+static int prepare(struct lane *l, struct err *e)
+{
+	unsigned tries = 0;
+
+	while (lane_connect(l, e) || folders_prepare(l, e))
+		if (mend(l, NULL, &tries, e))
+			return -1;
+	for (size_t i = 0; i < l->map.count; i++) {
+		const struct folder *f = l->map.entries[i].source;
+		const struct ledger_folder *m = ledger_folder(l->ledger, f->raw);
+
+		l->ahead_items += f->messages > m->stored ? f->messages - m->stored : 0;
+	}
+	l->progress.phase = COPY_COPYING;
+	l->progress.folders_total = l->map.count;
+	lane_progress(l);
+	return 0;
+}
+
+static int run(struct lane *l, struct err *e)
+{
+	if (prepare(l, e))
+		return -1;
+	for (size_t i = 0; i < l->map.count; i++)
+		if (run_job(l, i, e))
+			return -1;
+	l->summary->checked = l->summary->items_checked == l->summary->items_stored;
+	l->progress.phase = COPY_DONE;
+	lane_progress(l);
+	return 0;
+}
+
+static int open_lane(struct lane *l, const struct flow_options *options,
+    const struct flow_context *context, struct err *e)
+{
+	l->options = options;
+	l->context = context;
+	l->from = connector_find(options->source->scheme);
+	l->to = connector_find(options->destination->scheme);
+	if (!l->from || !l->to)
+		return err_set(e, CAUSE_USAGE, ERR_RUN, "there is no connector for %s",
+		    l->from ? options->destination->scheme : options->source->scheme);
+	flags_table_new(&l->flags);
+	l->env = (struct connect_env){.waits = context->waits,
+	    .flags = l->flags,
+	    .secret = context->secret,
+	    .secret_arg = context->secret_arg};
+	return ledger_open(&l->ledger, context->store, options->source->identity,
+	    options->destination->identity, l->flags, context->hook, e);
+}
+
+static void close_lane(struct lane *l)
+{
+	lane_disconnect(l, NULL);
+	name_map_free(&l->map);
+	folder_list_free(&l->source_folders);
+	folder_list_free(&l->target_folders);
+	ledger_close(&l->ledger);
+	flags_table_free(&l->flags);
+}
+
+int flow_copy(struct copy_summary *summary, const struct flow_options *options,
+    const struct flow_context *context, struct err *e)
+{
+	struct lane l = {.summary = summary};
+	int64_t started = clock_ms();
+	int failed = open_lane(&l, options, context, e) || run(&l, e);
+
+	close_lane(&l);
+	summary->elapsed_ms = (uint64_t)(clock_ms() - started);
+	return failed ? -1 : 0;
+}

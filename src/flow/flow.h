@@ -1,0 +1,40 @@
+/* flow.h - the engine: one pass over one mailbox pair (DESIGN §3). It sees connectors only through
+ * connector.h and memory only through ledger.h. Runs in the worker. */
+#pragma once
+
+#include "connect/connector.h"
+#include "ledger/ledger.h"
+#include "model/exception.h"
+#include "model/summary.h"
+
+struct flow_options {
+	const struct endpoint *source, *destination;
+	uint64_t max_size; /* bytes; 0 = the destination's limit */
+	int settle_ms;     /* how long a destination may take to show a message after a lost link */
+	bool retry_refused;
+	bool all_namespaces; /* shared and other users' folders too */
+};
+
+struct flow_watch {
+	void (*progress)(void *arg, const struct copy_progress *p);
+	void (*folder)(
+	    void *arg, const char *source, const char *target, uint64_t items, uint64_t stored);
+	void (*exception)(void *arg, const struct exception *x);
+	void (*note)(void *arg, const char *text);
+	void *arg;
+};
+
+struct flow_context {
+	struct waitset *waits;
+	struct store *store;
+	const struct ledger_hook *hook; /* NULL = none */
+	int (*secret)(
+	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
+	void *secret_arg;
+	const struct flow_watch *watch;
+};
+
+/* One pass. 0 = it ran to its end, whatever exceptions there were (told to the watch, counted in
+ * the summary); -1 = it did not. The summary is filled either way. */
+int flow_copy(struct copy_summary *summary, const struct flow_options *options,
+    const struct flow_context *context, struct err *e);

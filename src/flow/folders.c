@@ -1,0 +1,215 @@
+/* folders.c - which source folder goes where, and making what is missing. Before the jobs.
+ * model/names decides; what the destination then says decides over that: a refused name is tried in
+ * a plainer form, and a folder counts as made only when the destination lists it under that very
+ * name. Mappings are remembered in the ledger before anything is put. */
+#include "flow/lane.h"
+
+#include <string.h>
+
+#include "base/log.h"
+
+#define ATTEMPTS 4
+
+static bool same_path(char *const *a, size_t a_depth, char *const *b, size_t b_depth)
+{
+	if (a_depth != b_depth)
+		return false;
+	for (size_t i = 0; i < a_depth; i++)
+		if (strcmp(a[i], b[i]))
+			return false;
+	return true;
+}
+
+static const struct folder *find_path(
+    const struct folder_list *list, char *const *parts, size_t depth)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->folders[i].space == SPACE_PERSONAL &&
+		    same_path(list->folders[i].parts, list->folders[i].depth, parts, depth))
+			return &list->folders[i];
+	return NULL;
+}
+
+static int list_source(struct lane *l, struct err *e)
+{
+	if (l->from->list(l->source, &l->source_folders, e))
+		return -1;
+	folder_list_guess_roles(&l->source_folders);
+	return 0;
+}
+
+static int list_target(struct lane *l, struct err *e)
+{
+	if (l->to->list(l->destination, &l->target_folders, e))
+		return -1;
+	folder_list_guess_roles(&l->target_folders);
+	return 0;
+}
+
+static bool is_carried(const struct lane *l, const struct folder *f)
+{
+	return f->selectable && (f->space == SPACE_PERSONAL || l->options->all_namespaces);
+}
+
+static void tell_left_out(struct lane *l)
+{
+	for (size_t i = 0; i < l->source_folders.count; i++) {
+		const struct folder *f = &l->source_folders.folders[i];
+		struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+		if (f->selectable && !is_carried(l, f))
+			lane_note(l,
+			    "the folder %s is shared or another user's: left out "
+			    "(--namespace all carries it)",
+			    folder_display(&scratch, f->parts, f->depth));
+	}
+}
+
+static void start_map(struct lane *l)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const struct folder **sources =
+	    arena_new(&scratch, l->source_folders.count, sizeof(*sources));
+	size_t count = 0;
+
+	for (size_t i = 0; i < l->source_folders.count; i++)
+		if (is_carried(l, &l->source_folders.folders[i]))
+			sources[count++] = &l->source_folders.folders[i];
+	name_map_init(&l->map, sources, count);
+	for (size_t i = 0; i < count; i++) {
+		const struct ledger_folder *m = ledger_folder(l->ledger, sources[i]->raw);
+
+		l->map.entries[i].remembered = m->target_depth ? m->target_parts : NULL;
+		l->map.entries[i].remembered_depth = m->target_depth;
+	}
+}
+
+static int make_folder(struct lane *l, struct name_map_entry *entry, struct err *e)
+{
+	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+	const struct folder *there = find_path(&l->target_folders, entry->parts, entry->depth);
+	bool subscribe = entry->source->subscribed && !m->subscribed;
+	struct view raw;
+
+	if (there && there->selectable && (!subscribe || there->subscribed))
+		raw = there->raw;
+	else if (l->to->make(l->destination, entry->parts, entry->depth, entry->source->role,
+		     subscribe, &l->map.arena, &raw, e))
+		return -1;
+	l->summary->folders_made += !there;
+	m->subscribed = m->subscribed || subscribe;
+	return ledger_set_target(l->ledger, m, entry->parts, entry->depth, raw, e);
+}
+
+/* Parents before children. */
+static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
+{
+	for (size_t i = 0; i < l->map.count; i++) {
+		struct name_map_entry *entry = &l->map.entries[i];
+
+		if (entry->depth != depth || !make_folder(l, entry, e))
+			continue;
+		if (e->scope != ERR_FOLDER)
+			return -1;
+		log_debug("refused (attempt %u): %s", entry->attempt, e->text);
+		entry->attempt++;
+		entry->remembered = NULL;
+		*again = *again || entry->attempt < ATTEMPTS;
+	}
+	return 0;
+}
+
+/* A folder is there when it is listed under the name it was made with. */
+static int verify_made(struct lane *l, bool *again, struct err *e)
+{
+	if (list_target(l, e))
+		return -1;
+	for (size_t i = 0; i < l->map.count; i++) {
+		struct name_map_entry *entry = &l->map.entries[i];
+		const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+
+		if (entry->attempt >= ATTEMPTS ||
+		    folder_list_find(&l->target_folders, m->target_raw))
+			continue;
+		log_debug("made but not listed: %.*s", (int)m->target_raw.len, m->target_raw.data);
+		entry->attempt++;
+		entry->remembered = NULL;
+		*again = *again || entry->attempt < ATTEMPTS;
+	}
+	return 0;
+}
+
+static void tell_renamed(struct lane *l, const struct name_map_entry *entry, bool known)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const char *source = folder_display(&scratch, entry->source->parts, entry->source->depth);
+	const char *target = folder_display(&scratch, entry->parts, entry->depth);
+	struct folder_job job = {.name = source, .target_name = target};
+
+	if (entry->attempt >= ATTEMPTS)
+		lane_exception(l, &job, CAUSE_FOLDER_REFUSED, (struct view){0}, "",
+		    "the destination takes it under no name that was tried; its messages were not "
+		    "copied");
+	else if ((entry->change & ~(unsigned)NAME_ROLE) && !known)
+		lane_exception(l, &job, CAUSE_FOLDER_RENAMED, (struct view){0}, "", "%s",
+		    name_change_reason(&scratch, entry->change));
+}
+
+static int make_all(struct lane *l, struct err *e)
+{
+	uint64_t made = l->summary->folders_made;
+	bool again = true;
+
+	for (int round = 0; again && round < ATTEMPTS; round++) {
+		size_t deepest = 0;
+
+		again = false;
+		name_map_solve(&l->map, &l->target_folders, &l->destination->caps.names);
+		for (size_t i = 0; i < l->map.count; i++)
+			if (l->map.entries[i].depth > deepest)
+				deepest = l->map.entries[i].depth;
+		for (size_t depth = 1; depth <= deepest; depth++)
+			if (make_level(l, depth, &again, e))
+				return -1;
+		if (l->summary->folders_made != made && verify_made(l, &again, e))
+			return -1;
+	}
+	return 0;
+}
+
+int folders_prepare(struct lane *l, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	bool *known;
+
+	l->progress.phase = COPY_LISTING;
+	lane_progress(l);
+	name_map_free(&l->map);
+	if (list_source(l, e) || list_target(l, e))
+		return -1;
+	tell_left_out(l);
+	start_map(l);
+	known = arena_new(&scratch, l->map.count, sizeof(*known));
+	for (size_t i = 0; i < l->map.count; i++)
+		known[i] = l->map.entries[i].remembered != NULL;
+	if (make_all(l, e))
+		return -1;
+	for (size_t i = 0; i < l->map.count; i++)
+		tell_renamed(l, &l->map.entries[i], known[i]);
+	return 0;
+}
+
+bool folders_job(struct lane *l, size_t index, struct folder_job *job)
+{
+	const struct name_map_entry *entry = &l->map.entries[index];
+
+	if (entry->attempt >= ATTEMPTS)
+		return false;
+	*job = (struct folder_job){.source = entry->source};
+	job->memory = ledger_folder(l->ledger, entry->source->raw);
+	job->target = (struct folder){
+	    .raw = job->memory->target_raw, .parts = entry->parts, .depth = entry->depth};
+	job->name = folder_display(&job->arena, entry->source->parts, entry->source->depth);
+	job->target_name = folder_display(&job->arena, entry->parts, entry->depth);
+	return true;
+}

@@ -1,0 +1,151 @@
+/* lane.h - what the rooms of the engine share: the lane with its two sessions, and the job, one
+ * folder on its way. Nobody outside flow/ includes it.
+ *
+ *   copy.c     the way of one folder, top to bottom: READ FIRST
+ *   flow.c     the pass: connect, folders, one job after the other, mending of lost links
+ *   folders.c  which folder goes where      plan.c     what is to be done in one folder
+ *   window.c   items into windows           resolve.c  what became of intents in doubt
+ *   check.c    is it all there?             mark.c     flags that changed at the source */
+#pragma once
+
+#include "flow/flow.h"
+#include "net/wait.h"
+
+#define WINDOW_ITEMS 128u       /* most items of one window */
+#define WINDOW_BYTES (1u << 20) /* bytes it is filled to */
+#define WINDOW_MAX (4u << 20)   /* ceiling of its buffer */
+#define STREAM_FROM (1u << 20)  /* items of this size travel alone, as a stream */
+#define WANTED_AHEAD 3u         /* windows announced at the source */
+#define PUT_AHEAD 2u            /* windows outstanding at the destination */
+#define CHECK_EVERY 8192u       /* items stored between two checks: bounds their memory */
+
+struct lane {
+	const struct flow_options *options;
+	const struct flow_context *context;
+	const struct connector *from, *to;
+	struct connect_env env;
+	struct flags_table *flags;
+	struct ledger *ledger;
+	struct session *source, *destination;
+	int64_t connected_at;
+	bool connected_once;
+	struct folder_list source_folders, target_folders;
+	struct name_map map;
+	struct copy_summary *summary;
+	struct copy_progress progress;
+	uint64_t ahead_items;            /* in folders not looked at yet: an estimate */
+	uint64_t seen_items, seen_bytes; /* of this pass, planned so far: for estimates */
+};
+
+/* An item to be fetched and put. */
+struct todo {
+	struct view id;
+	uint64_t size;
+	struct date date;
+	uint32_t flags;
+	uint8_t was; /* enum row_state of an older row, 0 = none */
+	uint8_t tries;
+	bool alone;      /* as a stream, or because it failed among others */
+	bool clamp_date; /* its date was refused: the nearest that is taken */
+	bool cut_flags;  /* its keywords were refused */
+};
+
+/* What the destination should show for an item stored in this pass. */
+struct expectation {
+	struct view source_id, target_id;
+	struct identity identity;
+	struct date date, date_told;
+	uint32_t flags, flags_told;
+	const char *msgid;
+	bool found;
+};
+
+/* An item whose flags changed at the source. */
+struct change {
+	struct ledger_row row;
+	uint32_t flags; /* now */
+};
+
+/* One folder on its way. */
+struct folder_job {
+	const struct folder *source;
+	struct folder target;           /* raw and parts */
+	const char *name, *target_name; /* for people */
+	struct ledger_folder *memory;
+	struct cursor floor; /* the destination's now() before anything of this job was put */
+	struct changes_told told;
+	struct todo *todo;
+	size_t todo_count, todo_size, todo_next;
+	struct window *retry; /* put again with the bytes in hand */
+	struct expectation *stored;
+	size_t stored_count, stored_size;
+	struct change *changes;
+	size_t change_count, change_size;
+	struct view *doubted; /* source ids kept for the end, sorted */
+	size_t doubted_count;
+	size_t wanted; /* windows announced and not read */
+	uint64_t stored_now, bytes_now, planned;
+	bool undecided; /* the destination never came to rest after a lost link */
+	struct arena arena;
+};
+
+/* ---- copy.c ---- */
+/* One folder, from its doubts to its cursor. Idempotent: after an error of scope link it is called
+ * again with fresh sessions and a restarted job. */
+int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* Record what is known of windows still lent to the sessions, and free them. */
+void copy_abandon(struct lane *l, struct folder_job *job);
+
+/* ---- flow.c ---- */
+void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
+    const char *msgid, const char *fmt, ...) PRINTF_LIKE(6, 7);
+void lane_note(struct lane *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void lane_progress(struct lane *l);
+/* The largest item that can travel; 0 = no limit known. */
+uint64_t lane_max_size(const struct lane *l);
+
+/* ---- folders.c ---- */
+/* List both sides, map and make what is missing. Folders refused are told as exceptions, and have
+ * no target_raw in memory. */
+int folders_prepare(struct lane *l, struct err *e);
+/* Ready for copy_folder; false = this folder is not copied (said already). */
+bool folders_job(struct lane *l, size_t index, struct folder_job *job);
+void folders_job_free(struct folder_job *job);
+
+/* ---- plan.c ---- */
+/* Is it certain from the listing alone that there is nothing to do? */
+bool plan_is_idle(const struct lane *l, const struct folder_job *job);
+/* Sweep the source since the cursor: fills todo, changes, told. */
+int plan_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* Present facts of these source ids, to the end of todo. */
+int plan_ids(
+    struct lane *l, struct folder_job *job, const struct view *ids, size_t count, struct err *e);
+void plan_add(struct folder_job *job, const struct todo *t);
+
+/* ---- window.c ---- */
+/* The next window of todo, NULL = none left. Items too big are refused on the way. */
+int window_fill(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
+void window_free(struct window **w);
+/* After next(): identities, and what could not be read goes to todo, ledger or report.
+ * *w = NULL when nothing of it is left to put. */
+int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
+/* After settle(): receipts to the ledger; what may be put again joins job->retry or todo. Frees w. */
+int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
+
+/* ---- resolve.c ---- */
+/* Find out what became of the intents on record. Not FINAL: those not found are kept for the end
+ * (job->doubted); FINAL: they are released and go to todo. */
+int resolve_folder(struct lane *l, struct folder_job *job, bool final, struct err *e);
+
+/* ---- check.c ---- */
+/* Compare what was stored with what the destination shows. Nothing may be outstanding. */
+int check_stored(struct lane *l, struct folder_job *job, struct err *e);
+void check_expect(struct folder_job *job, const struct expectation *x);
+/* Tell the differences between what was sent and what is there; returns the flags that are. */
+void check_compare(
+    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact);
+/* Tell again of what earlier passes could not copy. */
+int check_standing(struct lane *l, struct folder_job *job, struct err *e);
+
+/* ---- mark.c ---- */
+int mark_folder(struct lane *l, struct folder_job *job, struct err *e);

@@ -1,0 +1,253 @@
+/* plan.c - what is to be done in one folder: the source's facts since the cursor, held against the
+ * ledger. Before copy.c's windows. Promises: an item with a row is never planned for upload again,
+ * one without is never left out; items kept in doubt wait for the end. Does not: fetch bodies. */
+#include "flow/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 512u
+
+struct planner {
+	struct lane *l;
+	struct folder_job *job;
+	struct arena arena; /* of the batch */
+	struct todo batch[BATCH];
+	size_t count;
+};
+
+static void *grow(void *array, size_t count, size_t *size, size_t each)
+{
+	if (count < *size)
+		return array;
+	*size = *size * 2 + 64;
+	return mem_grow(array, *size, each);
+}
+
+void plan_add(struct folder_job *job, const struct todo *t)
+{
+	job->todo = grow(job->todo, job->todo_count, &job->todo_size, sizeof(*job->todo));
+	job->todo[job->todo_count++] = *t;
+}
+
+static void plan_new(struct planner *p, const struct todo *from, unsigned was)
+{
+	struct todo t = *from;
+
+	t.id = arena_copy(&p->job->arena, from->id);
+	t.was = (uint8_t)was;
+	plan_add(p->job, &t);
+}
+
+static void plan_change(struct planner *p, const struct ledger_row *row, uint32_t flags)
+{
+	struct folder_job *job = p->job;
+	struct change c = {*row, flags};
+
+	c.row.source_id = arena_copy(&job->arena, row->source_id);
+	c.row.target_id = arena_copy(&job->arena, row->target_id);
+	job->changes =
+	    grow(job->changes, job->change_count, &job->change_size, sizeof(*job->changes));
+	job->changes[job->change_count++] = c;
+}
+
+static int compare_views(const void *a, const void *b)
+{
+	return view_cmp(*(const struct view *)a, *(const struct view *)b);
+}
+
+static bool is_doubted(const struct folder_job *job, struct view id)
+{
+	return job->doubted_count &&
+	       bsearch(&id, job->doubted, job->doubted_count, sizeof(*job->doubted), compare_views);
+}
+
+/* A fact meets its row. */
+static void judge(struct planner *p, const struct todo *t, const struct ledger_row *row)
+{
+	if (!row && !is_doubted(p->job, t->id))
+		plan_new(p, t, 0);
+	else if (row && row->target_id.len && row->source_base != t->flags)
+		plan_change(p, row, t->flags);
+}
+
+static int judge_batch(struct planner *p, struct err *e)
+{
+	struct ledger_row rows[BATCH];
+	struct view ids[BATCH];
+	bool found[BATCH];
+
+	for (size_t i = 0; i < p->count; i++)
+		ids[i] = p->batch[i].id;
+	if (ledger_find(p->l->ledger, p->job->memory, ids, p->count, rows, found, &p->arena, e))
+		return -1;
+	for (size_t i = 0; i < p->count; i++)
+		judge(p, &p->batch[i], found[i] ? &rows[i] : NULL);
+	p->count = 0;
+	arena_clear(&p->arena);
+	return 0;
+}
+
+static int take_fact(void *arg, const struct fact *fact, struct err *e)
+{
+	struct planner *p = arg;
+
+	if (fact->gone)
+		return 0;
+	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
+	    .size = fact->size,
+	    .date = fact->date,
+	    .flags = fact->flags};
+	return p->count == BATCH ? judge_batch(p, e) : 0;
+}
+
+/* ---- items that an earlier pass owes, or shall try again ---- */
+
+struct owed {
+	struct folder_job *job;
+	bool refused_too;
+	struct ledger_row *rows;
+	size_t count, size;
+};
+
+static int take_owed(void *arg, const struct ledger_row *row, struct err *e)
+{
+	struct owed *o = arg;
+
+	(void)e;
+	if (row->state != ROW_OWED && !(o->refused_too && row->state == ROW_REFUSED))
+		return 0;
+	o->rows = grow(o->rows, o->count, &o->size, sizeof(*o->rows));
+	o->rows[o->count] = (struct ledger_row){
+	    .source_id = arena_copy(&o->job->arena, row->source_id), .state = row->state};
+	o->count++;
+	return 0;
+}
+
+struct present {
+	struct folder_job *job;
+	const struct ledger_row *rows; /* the states they had; 0 = none */
+	bool *here;
+	size_t count;
+};
+
+static int take_present(void *arg, const struct fact *fact, struct err *e)
+{
+	struct present *p = arg;
+	struct todo t = {.id = arena_copy(&p->job->arena, fact->id),
+	    .size = fact->size,
+	    .date = fact->date,
+	    .flags = fact->flags};
+
+	(void)e;
+	for (size_t i = 0; i < p->count; i++)
+		if (view_eq(p->rows[i].source_id, fact->id)) {
+			t.was = (uint8_t)p->rows[i].state;
+			p->here[i] = true;
+		}
+	plan_add(p->job, &t);
+	return 0;
+}
+
+static int plan_owed_rows(
+    struct lane *l, struct folder_job *job, const struct owed *o, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct view *ids = arena_new(&scratch, o->count, sizeof(*ids));
+	struct present p = {job, o->rows, arena_new(&scratch, o->count, sizeof(bool)), o->count};
+	struct fact_sink sink = {take_present, &p};
+	struct changes_ask ask = {.ids = ids, .count = o->count};
+	struct changes_told told;
+
+	for (size_t i = 0; i < o->count; i++)
+		ids[i] = o->rows[i].source_id;
+	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
+		return -1;
+	for (size_t i = 0; i < o->count; i++)
+		if (!p.here[i] && ledger_forget(l->ledger, job->memory, &o->rows[i], e))
+			return -1;
+	return 0;
+}
+
+static int plan_owed(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct owed o = {.job = job, .refused_too = l->options->retry_refused};
+	int failed;
+
+	if (!job->memory->owed && !(o.refused_too && job->memory->refused))
+		return 0;
+	failed = ledger_each_row(l->ledger, job->memory, take_owed, &o, e) ||
+		 (o.count && plan_owed_rows(l, job, &o, e));
+	free(o.rows);
+	return failed ? -1 : 0;
+}
+
+int plan_ids(
+    struct lane *l, struct folder_job *job, const struct view *ids, size_t count, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct ledger_row *rows = arena_new(&scratch, count, sizeof(*rows));
+	bool *found = arena_new(&scratch, count, sizeof(*found));
+	struct present p = {job, rows, arena_new(&scratch, count, sizeof(bool)), count};
+	struct fact_sink sink = {take_present, &p};
+	struct changes_ask ask = {.ids = ids, .count = count};
+	struct changes_told told;
+
+	if (!count)
+		return 0;
+	if (ledger_find(l->ledger, job->memory, ids, count, rows, found, &scratch, e))
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		rows[i].source_id = ids[i];
+	return l->from->changes(l->source, job->source, &ask, &sink, &told, e);
+}
+
+/* ---- the folder ---- */
+
+bool plan_is_idle(const struct lane *l, const struct folder_job *job)
+{
+	const struct ledger_folder *m = job->memory;
+	const char *modseq = strrchr(m->cursor.text, ' ');
+
+	/* without a change counter the glance says nothing about flags */
+	return job->source->glance_cursor && modseq && strcmp(modseq, " 0") &&
+	       !strcmp(m->cursor.text, job->source->glance_cursor) && !m->open && !m->owed &&
+	       !(l->options->retry_refused && m->refused);
+}
+
+static void count_plan(struct lane *l, struct folder_job *job)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < job->todo_count; i++)
+		bytes += job->todo[i].size;
+	job->planned = job->todo_count;
+	l->progress.items_total += job->todo_count;
+	l->progress.bytes_total += bytes;
+	lane_progress(l);
+}
+
+int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct planner *p = NEW(struct planner);
+	struct fact_sink sink = {take_fact, p};
+	struct changes_ask ask = {.since = &job->memory->cursor};
+	int failed;
+
+	p->l = l;
+	p->job = job;
+	failed = plan_owed(l, job, e) ||
+		 l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
+		 judge_batch(p, e);
+	arena_free(&p->arena);
+	free(p);
+	if (failed)
+		return -1;
+	if (job->told.reset)
+		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+		    "the source has rebuilt the folder %s since the last pass (its UIDVALIDITY "
+		    "changed), so that its messages cannot be told from those copied before",
+		    job->name);
+	count_plan(l, job);
+	return 0;
+}

@@ -1,0 +1,316 @@
+/* resolve.c - what became of intents in doubt (DESIGN §7). Before and behind the windows of copy.c.
+ *
+ * The destination is given time to come to rest, then asked what appeared since the folder's tail;
+ * what the ledger owns already, for whatever source, is subtracted; the rest is matched with the
+ * intents by size, Message-ID and header digest, first with the date and then without (some servers
+ * ignore dates). Items stored without a told id are first in line: otherwise their twins adopt them.
+ *
+ * Promises: an intent ends as adopted, released or doubted; nothing else. */
+#include "flow/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/identity.h"
+
+#define PROBES 40 /* at most; a folder with constant deliveries never rests */
+
+struct candidate {
+	struct view id;
+	struct fact fact;
+	bool taken;
+};
+
+struct resolver {
+	struct lane *l;
+	struct folder_job *job;
+	struct ledger_intent *intents;
+	bool *done;    /* of the intents */
+	unsigned *was; /* state of the older row they would replace, 0 = none */
+	size_t count;
+	struct candidate *candidates; /* sorted by header digest */
+	size_t candidate_count, candidate_size;
+	struct arena arena;
+};
+
+/* ---- rest ---- */
+
+/* Ask for `now` until it has stood still twice. */
+static int await_rest(struct lane *l, struct folder_job *job, struct err *e)
+{
+	int64_t pause = l->options->settle_ms / 8 + 1;
+	struct cursor before = {""}, now;
+	int still = 0;
+
+	for (int probe = 0; probe < PROBES; probe++) {
+		if (l->to->now(l->destination, &job->target, &now, e))
+			return -1;
+		still = strcmp(now.text, before.text) ? 0 : still + 1;
+		if (still == 2)
+			return 0;
+		before = now;
+		if (waitset_sleep(l->context->waits, pause, e))
+			return -1;
+	}
+	job->undecided = true;
+	return 0;
+}
+
+/* ---- candidates ---- */
+
+static int take_candidate(void *arg, const struct fact *fact, struct err *e)
+{
+	struct resolver *r = arg;
+	struct candidate *c;
+
+	(void)e;
+	if (r->candidate_count == r->candidate_size) {
+		r->candidate_size = r->candidate_size * 2 + 64;
+		r->candidates = mem_grow(r->candidates, r->candidate_size, sizeof(*r->candidates));
+	}
+	c = &r->candidates[r->candidate_count++];
+	*c = (struct candidate){.id = arena_copy(&r->arena, fact->id), .fact = *fact};
+	c->fact.id = c->id;
+	c->fact.identity.size = fact->size;
+	return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	return view_cmp(((const struct candidate *)a)->id, ((const struct candidate *)b)->id);
+}
+
+static int compare_headers(const struct identity *a, const struct identity *b)
+{
+	return memcmp(a->header, b->header, sizeof(a->header));
+}
+
+/* Within one header digest in the order of the folder. */
+static int by_header(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+	int order = compare_headers(&x->fact.identity, &y->fact.identity);
+
+	if (!order)
+		order = (x->id.len > y->id.len) - (x->id.len < y->id.len);
+	return order ? order : view_cmp(x->id, y->id);
+}
+
+static int take_owner(void *arg, const struct ledger_row *row, struct err *e)
+{
+	struct resolver *r = arg;
+	struct candidate key = {.id = row->target_id}, *c;
+
+	(void)e;
+	c = row->target_id.len && r->candidate_count
+		? bsearch(&key, r->candidates, r->candidate_count, sizeof(key), by_id)
+		: NULL;
+	if (c)
+		c->taken = true;
+	return 0;
+}
+
+static int find_candidates(struct resolver *r, struct err *e)
+{
+	struct lane *l = r->l;
+	struct ledger_folder *m = r->job->memory;
+	struct changes_ask ask = {.since = &m->tail, .only_new = true, .identity = true};
+	struct fact_sink sink = {take_candidate, r};
+	struct changes_told told;
+
+	if (l->to->changes(l->destination, &r->job->target, &ask, &sink, &told, e))
+		return -1;
+	if (told.reset)
+		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+		    "the destination has rebuilt the folder %s while messages were on their way "
+		    "(its UIDVALIDITY changed)",
+		    r->job->target_name);
+	if (!r->candidate_count)
+		return 0;
+	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_id);
+	if (ledger_each_owner(l->ledger, m->target_raw, take_owner, r, e))
+		return -1;
+	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_header);
+	return 0;
+}
+
+/* ---- matching ---- */
+
+static bool same_date(const struct date *a, const struct date *b)
+{
+	return a->known && b->known && a->instant == b->instant;
+}
+
+static struct candidate *find_match(struct resolver *r, const struct ledger_intent *i, bool dated)
+{
+	struct candidate key = {.fact.identity = i->identity};
+	size_t low = 0, high = r->candidate_count;
+
+	while (low < high) { /* the first with that header */
+		size_t middle = (low + high) / 2;
+
+		if (compare_headers(&r->candidates[middle].fact.identity, &key.fact.identity) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < r->candidate_count; low++) {
+		struct candidate *c = &r->candidates[low];
+
+		if (compare_headers(&c->fact.identity, &i->identity))
+			return NULL;
+		if (!c->taken && identity_same(&c->fact.identity, &i->identity) &&
+		    (!dated || same_date(&c->fact.date, &i->date)))
+			return c;
+	}
+	return NULL;
+}
+
+static int adopt(struct resolver *r, size_t index, struct candidate *c, struct err *e)
+{
+	struct lane *l = r->l;
+	struct folder_job *job = r->job;
+	const struct ledger_intent *i = &r->intents[index];
+	struct expectation x = {.source_id = i->source_id,
+	    .target_id = c->id,
+	    .identity = i->identity,
+	    .date = i->date,
+	    .date_told = i->date,
+	    .flags = i->flags,
+	    .flags_told = i->flags_told,
+	    .msgid = i->msgid};
+
+	c->taken = true;
+	r->done[index] = true;
+	if (i->state != INTENT_UNLOCATED) {
+		l->summary->items_stored++;
+		l->summary->items_resolved++;
+		l->summary->bytes_stored += i->identity.size;
+		job->stored_now++;
+	}
+	l->summary->items_checked++;
+	check_compare(l, job, &x, &c->fact);
+	return ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e);
+}
+
+static int match_round(struct resolver *r, bool unlocated, bool dated, struct err *e)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		struct candidate *c;
+
+		if (r->done[i] || (r->intents[i].state == INTENT_UNLOCATED) != unlocated)
+			continue;
+		c = find_match(r, &r->intents[i], dated);
+		if (c && adopt(r, i, c, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+static int compare_views(const void *a, const void *b)
+{
+	return view_cmp(*(const struct view *)a, *(const struct view *)b);
+}
+
+static int keep_doubted(struct resolver *r, const struct ledger_intent *i, struct err *e)
+{
+	struct folder_job *job = r->job;
+
+	job->doubted[job->doubted_count++] = arena_copy(&job->arena, i->source_id);
+	return ledger_doubt(r->l->ledger, job->memory, i, e);
+}
+
+static int give_up(struct resolver *r, const struct ledger_intent *i, struct view *released,
+    size_t *count, struct err *e)
+{
+	if (i->state == INTENT_UNLOCATED)
+		lane_exception(r->l, r->job, CAUSE_MISSING, i->source_id, i->msgid,
+		    "the destination took it, and does not show it any more");
+	else
+		released[(*count)++] = arena_copy(&r->job->arena, i->source_id);
+	if (r->job->undecided && i->state != INTENT_UNLOCATED)
+		lane_exception(r->l, r->job, CAUSE_IN_DOUBT, i->source_id, i->msgid,
+		    "the connection was lost while it was stored and the destination did not come "
+		    "to rest; it is sent again");
+	return ledger_release(r->l->ledger, r->job->memory, i, e);
+}
+
+static int settle_rest(struct resolver *r, bool final, struct err *e)
+{
+	struct folder_job *job = r->job;
+	struct view *released = arena_new(&r->arena, r->count, sizeof(*released));
+	size_t count = 0;
+
+	job->doubted_count = 0;
+	job->doubted = arena_new(&job->arena, r->count, sizeof(*job->doubted));
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->done[i])
+			continue;
+		if (final || r->intents[i].state == INTENT_UNLOCATED
+			? give_up(r, &r->intents[i], released, &count, e)
+			: keep_doubted(r, &r->intents[i], e))
+			return -1;
+	}
+	if (job->doubted_count)
+		qsort(job->doubted, job->doubted_count, sizeof(*job->doubted), compare_views);
+	return plan_ids(r->l, job, released, count, e);
+}
+
+/* Row and end of intent may lie in two batches, and a crash between them leaves both. */
+static int drop_settled(struct resolver *r, struct err *e)
+{
+	struct ledger_row *rows = arena_new(&r->arena, r->count, sizeof(*rows));
+	struct view *ids = arena_new(&r->arena, r->count, sizeof(*ids));
+	bool *found = arena_new(&r->arena, r->count, sizeof(*found));
+
+	for (size_t i = 0; i < r->count; i++)
+		ids[i] = r->intents[i].source_id;
+	if (ledger_find(r->l->ledger, r->job->memory, ids, r->count, rows, found, &r->arena, e))
+		return -1;
+	for (size_t i = 0; i < r->count; i++) {
+		bool settled =
+		    found[i] && r->intents[i].state != INTENT_UNLOCATED && rows[i].target_id.len;
+
+		if (settled && ledger_release(r->l->ledger, r->job->memory, &r->intents[i], e))
+			return -1;
+		r->done[i] = settled;
+		r->was[i] = found[i] ? rows[i].state : 0;
+	}
+	return 0;
+}
+
+static int resolve(struct resolver *r, bool final, struct err *e)
+{
+	bool doubt = false;
+
+	if (ledger_intents(r->l->ledger, r->job->memory, &r->intents, &r->count, &r->arena, e))
+		return -1;
+	r->done = arena_new(&r->arena, r->count, sizeof(*r->done));
+	r->was = arena_new(&r->arena, r->count, sizeof(*r->was));
+	for (size_t i = 0; i < r->count; i++)
+		doubt = doubt || r->intents[i].state != INTENT_UNLOCATED;
+	log_debug(
+	    "%s: %zu intents to resolve%s", r->job->name, r->count, doubt ? ", in doubt" : "");
+	if ((doubt && await_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
+		return -1;
+	if (match_round(r, true, true, e) || match_round(r, false, true, e) ||
+	    match_round(r, true, false, e) || match_round(r, false, false, e))
+		return -1;
+	return settle_rest(r, final, e);
+}
+
+int resolve_folder(struct lane *l, struct folder_job *job, bool final, struct err *e)
+{
+	struct resolver r = {.l = l, .job = job};
+	int failed = 0;
+
+	if (job->memory->open) {
+		failed = resolve(&r, final, e);
+		free(r.candidates);
+		arena_free(&r.arena);
+	}
+	return failed;
+}

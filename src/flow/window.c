@@ -1,0 +1,424 @@
+/* window.c - items into windows and out of them. Beside copy.c: how a window is filled, what is done
+ * with items that could not be read, and with each kind of receipt. Promises: an item leaves a
+ * window only into the ledger, back to todo, or into a window to be put again; never silently. */
+#include "flow/lane.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/identity.h"
+
+#define TRIES 4u
+#define CLAMP_LOW 86400                /* 2 January 1970 */
+#define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
+
+/* A stream whose first bytes were read for the header, and which is digested as it passes. */
+struct peeked_stream {
+	struct item_stream stream; /* first */
+	struct item_stream *behind;
+	struct identity_reader *reader;
+	struct window_item *item;
+	struct buf head;
+	bool head_given;
+};
+
+static struct window *window_new(size_t room)
+{
+	struct window *w = NEW(struct window);
+
+	buf_init(&w->body, WINDOW_MAX);
+	w->items = mem_new(room, sizeof(*w->items));
+	return w;
+}
+
+static int peeked_read(struct item_stream *s, struct view *out, struct err *e);
+
+static void peeked_free(struct item_stream *s)
+{
+	struct peeked_stream *p = (struct peeked_stream *)s;
+
+	if (!s || s->read != peeked_read)
+		return;
+	identity_free(&p->reader);
+	buf_free(&p->head);
+	free(p);
+}
+
+void window_free(struct window **w)
+{
+	struct window *old = *w;
+
+	*w = NULL;
+	if (!old)
+		return;
+	peeked_free(old->stream);
+	buf_free(&old->body);
+	arena_free(&old->arena);
+	free(old->items);
+	free(old);
+}
+
+/* ---- filling ---- */
+
+static struct window_item item_of(struct window *w, const struct todo *t)
+{
+	struct window_item item = {.id = arena_copy(&w->arena, t->id),
+	    .size = t->size,
+	    .date = t->date,
+	    .date_told = t->date,
+	    .flags = t->flags,
+	    .flags_told = t->flags,
+	    .was = t->was,
+	    .tries = t->tries,
+	    .msgid = "",
+	    .reason = ""};
+
+	return item;
+}
+
+static void apply_concessions(struct lane *l, struct window_item *item, bool clamp, bool cut)
+{
+	if (clamp && item->date.known) {
+		item->date.zone = 0;
+		if (item->date.instant < CLAMP_LOW)
+			item->date.instant = CLAMP_LOW;
+		else if (item->date.instant > CLAMP_HIGH)
+			item->date.instant = CLAMP_HIGH;
+		else
+			item->date.known = false;
+	}
+	if (cut)
+		item->flags = flags_only_system(l->flags, item->flags);
+}
+
+static int refuse_size(
+    struct lane *l, struct folder_job *job, struct window_item *item, uint64_t size, struct err *e)
+{
+	char reason[120];
+
+	snprintf(reason, sizeof(reason), "%" PRIu64 " bytes, and the limit is %" PRIu64, size,
+	    lane_max_size(l));
+	item->cause = CAUSE_TOO_BIG;
+	item->reason = reason;
+	lane_exception(l, job, CAUSE_TOO_BIG, item->id, item->msgid, "%s", reason);
+	return ledger_refuse(l->ledger, job->memory, item, ROW_REFUSED, e);
+}
+
+static bool fits(const struct window *w, uint64_t bytes, const struct todo *t)
+{
+	if (!w->count)
+		return true;
+	return !w->alone && !t->alone && t->size < STREAM_FROM && w->count < WINDOW_ITEMS &&
+	       bytes + t->size <= WINDOW_BYTES;
+}
+
+int window_fill(struct lane *l, struct folder_job *job, struct window **out, struct err *e)
+{
+	struct window *w = window_new(WINDOW_ITEMS);
+	uint64_t bytes = 0, max = lane_max_size(l);
+
+	*out = NULL;
+	w->folder = job->source;
+	for (; job->todo_next < job->todo_count; job->todo_next++) {
+		const struct todo *t = &job->todo[job->todo_next];
+		struct window_item item = item_of(w, t);
+
+		if (max && t->size > max) {
+			if (refuse_size(l, job, &item, t->size, e))
+				return window_free(&w), -1;
+			continue;
+		}
+		if (!fits(w, bytes, t))
+			break;
+		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
+		w->alone = t->size >= STREAM_FROM;
+		w->items[w->count++] = item;
+		bytes += t->size;
+		if (t->alone) {
+			job->todo_next++;
+			break;
+		}
+	}
+	if (w->count)
+		*out = w;
+	else
+		window_free(&w);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+static int peeked_read(struct item_stream *s, struct view *out, struct err *e)
+{
+	struct peeked_stream *p = (struct peeked_stream *)s;
+	int more;
+
+	if (!p->head_given && p->head.len) {
+		p->head_given = true;
+		*out = buf_view(&p->head);
+		return 1;
+	}
+	more = p->behind->read(p->behind, out, e);
+	if (more == 1)
+		identity_feed(p->reader, *out);
+	else if (more == 0)
+		identity_finish(p->reader, false, &p->item->identity);
+	return more;
+}
+
+/* Read a stream up to the end of its header (or a bound), so that the intent can tell it by that. */
+static int peek_stream(struct window *w, struct err *e)
+{
+	struct peeked_stream *p = NEW(struct peeked_stream);
+	struct view piece;
+	int more = 1;
+
+	p->stream = (struct item_stream){w->stream->size, peeked_read};
+	p->behind = w->stream;
+	p->item = &w->items[0];
+	buf_init(&p->head, WINDOW_MAX);
+	identity_start(&p->reader);
+	w->stream = &p->stream;
+	while (!identity_header_done(p->reader) && p->head.len < WINDOW_BYTES) {
+		if ((more = p->behind->read(p->behind, &piece, e)) != 1)
+			break;
+		identity_feed(p->reader, piece);
+		buf_add_view(&p->head, piece);
+	}
+	if (more < 0)
+		return -1;
+	identity_finish(p->reader, true, &p->item->identity);
+	p->item->identity.size = w->stream->size;
+	p->item->msgid = arena_strdup(&w->arena, identity_msgid(p->reader));
+	return 0;
+}
+
+static void want_again(struct folder_job *job, const struct window_item *item)
+{
+	struct todo t = {.id = item->id,
+	    .size = item->size,
+	    .date = item->date_told,
+	    .flags = item->flags_told,
+	    .was = (uint8_t)item->was,
+	    .tries = (uint8_t)(item->tries + 1),
+	    .alone = true,
+	    .clamp_date = item->cause == CAUSE_DATE,
+	    .cut_flags = item->cause == CAUSE_FLAGS};
+
+	t.id = arena_copy(&job->arena, item->id);
+	plan_add(job, &t);
+}
+
+static int unreadable(
+    struct lane *l, struct folder_job *job, struct window_item *item, struct err *e)
+{
+	lane_exception(l, job, item->cause, item->id, item->msgid, "%s", item->reason);
+	return ledger_refuse(
+	    l->ledger, job->memory, item, item->cause == CAUSE_TOO_BIG ? ROW_REFUSED : ROW_OWED, e);
+}
+
+static int inspect_item(struct lane *l, struct folder_job *job, struct window *w,
+    struct window_item *item, struct err *e)
+{
+	uint64_t max = lane_max_size(l);
+
+	switch (item->state) {
+	case ITEM_READ:
+		if (max && item->len > max) {
+			item->state = ITEM_REFUSED;
+			return refuse_size(l, job, item, item->len, e);
+		}
+		identity_of(view_make(w->body.data + item->offset, item->len), &item->identity,
+		    &w->arena, &item->msgid);
+		return 0;
+	case ITEM_STREAM:
+		return peek_stream(w, e);
+	case ITEM_GONE:
+		lane_exception(l, job, CAUSE_GONE, item->id, "",
+		    "it was deleted at the source before it could be read");
+		if (item->was)
+			return ledger_forget(l->ledger, job->memory,
+			    &(struct ledger_row){.source_id = item->id, .state = item->was}, e);
+		return 0;
+	case ITEM_AGAIN:
+		if (item->tries < TRIES) {
+			want_again(job, item);
+			return 0;
+		}
+		item->cause = CAUSE_UNREADABLE;
+		item->reason = "the source announced it again and again and never gave it";
+		return unreadable(l, job, item, e);
+	case ITEM_WANTED: /* the source broke off before it */
+		want_again(job, item);
+		return 0;
+	default:
+		return unreadable(l, job, item, e);
+	}
+}
+
+/* Only what can be put stays. */
+static void keep_readable(struct window *w)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < w->count; i++)
+		if (w->items[i].state == ITEM_READ || w->items[i].state == ITEM_STREAM)
+			w->items[kept++] = w->items[i];
+	w->count = kept;
+}
+
+int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
+{
+	if (!*w)
+		return 0;
+	for (size_t i = 0; i < (*w)->count; i++)
+		if (inspect_item(l, job, *w, &(*w)->items[i], e))
+			return window_free(w), -1;
+	keep_readable(*w);
+	if (!(*w)->count)
+		window_free(w);
+	return 0;
+}
+
+/* ---- receipts ---- */
+
+static void expect_item(struct lane *l, struct folder_job *job, const struct window_item *item)
+{
+	struct expectation x = {.source_id = item->id,
+	    .target_id = item->stored_id,
+	    .identity = item->identity,
+	    .date = item->date,
+	    .date_told = item->date_told,
+	    .flags = item->flags,
+	    .flags_told = item->flags_told,
+	    .msgid = item->msgid};
+
+	l->summary->items_stored++;
+	l->summary->bytes_stored += item->identity.size;
+	l->progress.items_done++;
+	l->progress.bytes_done += item->identity.size;
+	job->stored_now++;
+	job->bytes_now += item->identity.size;
+	if (item->stored_id.len) /* the others are checked when they are located */
+		check_expect(job, &x);
+}
+
+/* Refused for its date or its keywords: they are given up before the message is. */
+static bool concede(struct lane *l, struct window_item *item)
+{
+	bool date = item->cause == CAUSE_DATE && item->date.known;
+	bool flags = item->cause == CAUSE_FLAGS && flags_has_keywords(l->flags, item->flags);
+
+	if (!date && !flags)
+		return false;
+	item->state = ITEM_AGAIN;
+	return true;
+}
+
+/* The items FIRST..LAST of W that are AGAIN, in a window of their own, bytes and all. */
+static struct window *window_again(
+    struct lane *l, const struct window *w, size_t first, size_t last)
+{
+	struct window *half = window_new(last - first);
+
+	half->folder = w->folder;
+	for (size_t i = first; i < last; i++) {
+		const struct window_item *from = &w->items[i];
+		struct window_item *to = &half->items[half->count];
+
+		if (from->state != ITEM_AGAIN)
+			continue;
+		*to = *from;
+		to->id = arena_copy(&half->arena, from->id);
+		to->msgid = arena_strdup(&half->arena, from->msgid);
+		to->offset = half->body.len;
+		to->state = ITEM_READ;
+		to->reason = "";
+		apply_concessions(l, to, from->cause == CAUSE_DATE, from->cause == CAUSE_FLAGS);
+		to->cause = CAUSE_NONE;
+		to->tries++;
+		buf_add(&half->body, w->body.data + from->offset, from->len);
+		half->count++;
+	}
+	if (!half->count)
+		window_free(&half);
+	return half;
+}
+
+static void push_retry(struct folder_job *job, struct window *w)
+{
+	struct window **at = &job->retry;
+
+	if (!w)
+		return;
+	while (*at)
+		at = &(*at)->next;
+	w->next = NULL;
+	*at = w;
+}
+
+/* Put again: the halves where one of many was refused, else all that are AGAIN. */
+static void put_again(struct lane *l, struct folder_job *job, struct window *w)
+{
+	size_t middle = w->split ? (w->count + 1) / 2 : w->count;
+
+	if (w->stream) {
+		if (w->items[0].state == ITEM_AGAIN)
+			want_again(job, &w->items[0]);
+		return;
+	}
+	push_retry(job, window_again(l, w, 0, middle));
+	push_retry(job, window_again(l, w, middle, w->count));
+}
+
+/* The destination asked for patience, is full, or has lost the folder. */
+static int obey_hold(struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+{
+	const struct window_item *item = w->items;
+	int wait_s = w->wait_s;
+
+	for (size_t i = 0; i < w->count; i++)
+		if (w->items[i].state == ITEM_AGAIN)
+			item = &w->items[i];
+	if (w->hold == CAUSE_FOLDER_GONE)
+		return err_set(e, CAUSE_FOLDER_GONE, ERR_FOLDER,
+		    "the folder %s has gone at the destination: \"%s\"", job->target_name,
+		    item->reason);
+	if (w->hold == CAUSE_THROTTLED && item->tries < TRIES) {
+		wait_s = wait_s ? wait_s : 1 << item->tries;
+		lane_note(l, "the destination asks to wait %d s: \"%s\"", wait_s, item->reason);
+		return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
+	}
+	err_set(e, w->hold, ERR_MAILBOX, "the destination takes no more: \"%s\"", item->reason);
+	if (e)
+		e->side = ERR_DESTINATION;
+	return -1;
+}
+
+int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
+{
+	struct window *done = *w;
+	int failed;
+
+	for (size_t i = 0; i < done->count; i++)
+		if (done->items[i].state == ITEM_REFUSED)
+			concede(l, &done->items[i]);
+	if (ledger_receive(l->ledger, job->memory, done, e))
+		return window_free(w), -1;
+	for (size_t i = 0; i < done->count; i++) {
+		const struct window_item *item = &done->items[i];
+
+		if (item->state == ITEM_STORED)
+			expect_item(l, job, item);
+		else if (item->state == ITEM_REFUSED)
+			lane_exception(l, job, item->cause, item->id, item->msgid,
+			    "the destination answered \"%s\"", item->reason);
+	}
+	put_again(l, job, done);
+	failed = done->hold ? obey_hold(l, job, done, e) : 0;
+	lane_progress(l);
+	window_free(w);
+	return failed;
+}

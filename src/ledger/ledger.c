@@ -1,0 +1,731 @@
+/* ledger.c - the memory of a migration. Between the engine (flow/) and a store that only keeps.
+ *
+ * Invariants (each has a test that breaks when it is taken away):
+ *  1. Nothing is put before its intent is durable: ledger_intend orders a barrier, the engine waits
+ *     for its ticket before put.
+ *  2. A folder has one tail: the lowest destination `now` of any intent on record. It is written
+ *     with the first intent, before or with it, and taken away only when none is left.
+ *  3. AGAIN closes the intent; what is put again gets a new one.
+ *  4. An item stored without being told its id keeps its intent (UNLOCATED) until it is located,
+ *     so that it takes part in every later match, first in line.
+ *  5. Row and end of intent are in one batch: there is never neither.
+ *  6. A row is forgotten only when its item will be planned again from the source.
+ *  7. The cursor is written after all rows it passes, and only when no intent is on record.
+ *  8. Counts in the folder record are written with the rows they count.
+ *
+ * Does not: know what a cursor or an id means, wait for anything but the store. */
+#include "ledger/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/schema.h"
+#include "model/identity.h"
+
+struct ledger {
+	struct store *store;
+	struct flags_table *flags;
+	struct ledger_hook hook;
+	unsigned char pair[SCHEMA_PAIR_SIZE];
+	const char *destination;
+	uint32_t pass;
+	struct ledger_folder *folders;
+	uint32_t last_number;
+	struct store_batch batch;
+	struct buf key, value;
+	struct arena arena; /* folders: as long as the ledger */
+	/* flag sets: the ledger's number of a table id (0 = none yet), and back */
+	uint32_t *number_of_id, *id_of_number;
+	size_t ids, numbers;
+};
+
+static void step(struct ledger *l, const char *name)
+{
+	if (l->hook.step)
+		l->hook.step(l->hook.arg, name);
+}
+
+/* ---- writing ---- */
+
+static int flush(struct ledger *l, struct err *e)
+{
+	if (!l->batch.count)
+		return 0;
+	step(l, "write");
+	if (l->store->ops->write(l->store, &l->batch, e))
+		return -1;
+	store_batch_clear(&l->batch);
+	step(l, "written");
+	return 0;
+}
+
+static int put_record(struct ledger *l, struct err *e)
+{
+	if (!store_batch_put(&l->batch, buf_view(&l->key), buf_view(&l->value)))
+		return 0;
+	if (flush(l, e))
+		return -1;
+	return store_batch_put(&l->batch, buf_view(&l->key), buf_view(&l->value));
+}
+
+static int delete_record(struct ledger *l, enum schema_kind kind, const struct ledger_folder *f,
+    struct view id, struct err *e)
+{
+	schema_key(&l->key, kind, l->pair, f->number, id);
+	if (!store_batch_delete(&l->batch, buf_view(&l->key)))
+		return 0;
+	if (flush(l, e))
+		return -1;
+	return store_batch_delete(&l->batch, buf_view(&l->key));
+}
+
+static int put_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
+{
+	schema_key(&l->key, SCHEMA_FOLDER, l->pair, f->number, (struct view){0});
+	schema_put_folder(&l->value, f);
+	return put_record(l, e);
+}
+
+/* Grow *ARRAY to hold index AT. */
+static void grow(uint32_t **array, size_t *size, size_t at)
+{
+	size_t wanted = at + 64;
+
+	if (at < *size)
+		return;
+	*array = mem_grow(*array, wanted, sizeof(**array));
+	memset(*array + *size, 0, (wanted - *size) * sizeof(**array));
+	*size = wanted;
+}
+
+static void pair_flags(struct ledger *l, uint32_t id, uint32_t number)
+{
+	grow(&l->number_of_id, &l->ids, id);
+	grow(&l->id_of_number, &l->numbers, number);
+	l->number_of_id[id] = number;
+	l->id_of_number[number] = id;
+}
+
+/* The ledger's number for a flag set, recorded before anything that mentions it. */
+static int flags_number(struct ledger *l, uint32_t id, uint32_t *number, struct err *e)
+{
+	*number = 0;
+	if (id == FLAGS_NONE || (id < l->ids && l->number_of_id[id])) {
+		*number = id == FLAGS_NONE ? 0 : l->number_of_id[id];
+		return 0;
+	}
+	*number = ++l->last_number;
+	pair_flags(l, id, *number);
+	schema_key(&l->key, SCHEMA_FLAGS, l->pair, *number, (struct view){0});
+	buf_clear(&l->value);
+	buf_add_text(&l->value, flags_text(l->flags, id));
+	return put_record(l, e);
+}
+
+static uint32_t flags_id(const struct ledger *l, uint32_t number)
+{
+	return number < l->numbers ? l->id_of_number[number] : FLAGS_NONE;
+}
+
+static int put_row(
+    struct ledger *l, const struct ledger_folder *f, const struct ledger_row *row, struct err *e)
+{
+	struct ledger_row copy = *row;
+
+	if (flags_number(l, row->source_base, &copy.source_base, e) ||
+	    flags_number(l, row->target_base, &copy.target_base, e))
+		return -1;
+	schema_key(&l->key, SCHEMA_ROW, l->pair, f->number, row->source_id);
+	schema_put_row(&l->value, &copy);
+	return put_record(l, e);
+}
+
+static int put_intent(
+    struct ledger *l, const struct ledger_folder *f, const struct ledger_intent *i, struct err *e)
+{
+	struct ledger_intent copy = *i;
+
+	if (flags_number(l, i->flags, &copy.flags, e) ||
+	    flags_number(l, i->flags_told, &copy.flags_told, e))
+		return -1;
+	schema_key(&l->key, SCHEMA_INTENT, l->pair, f->number, i->source_id);
+	schema_put_intent(&l->value, &copy);
+	return put_record(l, e);
+}
+
+/* One intent fewer; with the last one the tail goes (invariant 2). */
+static int close_intent(struct ledger *l, struct ledger_folder *f, struct view id, struct err *e)
+{
+	if (delete_record(l, SCHEMA_INTENT, f, id, e))
+		return -1;
+	assert(f->open > 0);
+	if (--f->open == 0)
+		f->tail.text[0] = '\0';
+	return 0;
+}
+
+/* ---- reading ---- */
+
+static int damaged(struct err *e, const char *what)
+{
+	return err_set(e, CAUSE_STATE, ERR_RUN,
+	    "the state directory holds a damaged %s record: restore it from a backup, or begin "
+	    "anew "
+	    "with another --state and an empty destination",
+	    what);
+}
+
+static int scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair, uint32_t number,
+    store_take *take, void *arg, struct err *e)
+{
+	if (flush(l, e))
+		return -1;
+	schema_key(&l->key, kind, pair, number, (struct view){0});
+	return l->store->ops->scan(l->store, buf_view(&l->key), (struct view){0}, 0, take, arg, e);
+}
+
+static int decode_row(const struct ledger *l, const struct store_row *record,
+    struct ledger_row *row, struct arena *a, struct err *e)
+{
+	if (schema_key_id(record->key, &row->source_id) || schema_get_row(record->value, row, a))
+		return damaged(e, "message");
+	row->source_base = flags_id(l, row->source_base);
+	row->target_base = flags_id(l, row->target_base);
+	return 0;
+}
+
+static int take_flags(void *arg, const struct store_row *record, struct err *e)
+{
+	struct ledger *l = arg;
+	uint32_t number;
+
+	if (schema_key_number(record->key, &number) || !number)
+		return damaged(e, "flags");
+	pair_flags(l, flags_intern(l->flags, record->value), number);
+	l->last_number = number > l->last_number ? number : l->last_number;
+	return 0;
+}
+
+static int take_folder(void *arg, const struct store_row *record, struct err *e)
+{
+	struct ledger *l = arg;
+	struct ledger_folder *f = ARENA_NEW(&l->arena, struct ledger_folder);
+
+	if (schema_key_number(record->key, &f->number) ||
+	    schema_get_folder(record->value, f, &l->arena))
+		return damaged(e, "folder");
+	f->next = l->folders;
+	l->folders = f;
+	return 0;
+}
+
+static int take_open(void *arg, const struct store_row *record, struct err *e)
+{
+	struct ledger *l = arg;
+	uint32_t number;
+
+	if (schema_key_number(record->key, &number))
+		return damaged(e, "intent");
+	for (struct ledger_folder *f = l->folders; f; f = f->next)
+		if (f->number == number)
+			f->open++;
+	return 0;
+}
+
+static int take_pass(void *arg, const struct store_row *record, struct err *e)
+{
+	struct ledger *l = arg;
+	struct schema_pair pair;
+
+	if (schema_get_pair(record->value, &pair, &l->arena))
+		return damaged(e, "mailbox");
+	l->pass = pair.pass;
+	return 0;
+}
+
+static int load(struct ledger *l, const char *source, struct err *e)
+{
+	if (scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
+	    scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
+	    scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
+	    scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e))
+		return -1;
+	schema_key(&l->key, SCHEMA_PAIR, l->pair, 0, (struct view){0});
+	schema_put_pair(
+	    &l->value, &(struct schema_pair){source, l->destination, ++l->pass, clock_wall()});
+	return put_record(l, e);
+}
+
+int ledger_open(struct ledger **out, struct store *store, const char *source_identity,
+    const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
+    struct err *e)
+{
+	struct ledger *l = NEW(struct ledger);
+
+	l->store = store;
+	l->flags = flags;
+	l->hook = hook ? *hook : (struct ledger_hook){0};
+	l->destination = arena_strdup(&l->arena, destination_identity);
+	schema_pair_id(l->pair, source_identity, destination_identity);
+	store_batch_init(&l->batch);
+	buf_init(&l->key, STORE_KEY_MAX);
+	buf_init(&l->value, STORE_VALUE_MAX);
+	if (load(l, source_identity, e)) {
+		ledger_close(&l);
+		return -1;
+	}
+	*out = l;
+	return 0;
+}
+
+void ledger_close(struct ledger **l)
+{
+	struct ledger *old = *l;
+
+	*l = NULL;
+	if (!old)
+		return;
+	store_batch_free(&old->batch);
+	buf_free(&old->key);
+	buf_free(&old->value);
+	arena_free(&old->arena);
+	free(old->number_of_id);
+	free(old->id_of_number);
+	free(old);
+}
+
+uint32_t ledger_pass(const struct ledger *l)
+{
+	return l->pass;
+}
+
+struct ledger_folder *ledger_folders(struct ledger *l)
+{
+	return l->folders;
+}
+
+struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw)
+{
+	uint32_t number = 0;
+	struct ledger_folder *f;
+
+	for (f = l->folders; f; f = f->next) {
+		if (view_eq(f->source_raw, source_raw))
+			return f;
+		number = f->number > number ? f->number : number;
+	}
+	f = ARENA_NEW(&l->arena, struct ledger_folder);
+	f->number = number + 1;
+	f->source_raw = arena_copy(&l->arena, source_raw);
+	f->next = l->folders;
+	l->folders = f;
+	return f;
+}
+
+int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
+    struct view raw, struct err *e)
+{
+	bool same = f->target_depth == depth && view_eq(f->target_raw, raw);
+
+	for (size_t i = 0; same && i < depth; i++)
+		same = !strcmp(f->target_parts[i], parts[i]);
+	if (same)
+		return 0;
+	f->target_parts = arena_new(&l->arena, depth + 1, sizeof(char *));
+	for (size_t i = 0; i < depth; i++)
+		f->target_parts[i] = arena_strdup(&l->arena, parts[i]);
+	f->target_depth = depth;
+	f->target_raw = arena_copy(&l->arena, raw);
+	return ledger_save_folder(l, f, e);
+}
+
+int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
+{
+	return put_folder(l, f, e) || flush(l, e) ? -1 : 0;
+}
+
+struct finding {
+	const struct ledger *l;
+	const struct view *ids;
+	size_t count, at;
+	struct ledger_row *rows;
+	bool *found;
+	struct arena *arena;
+};
+
+/* Rows come in the order asked, those that are missing left out. */
+static int take_found(void *arg, const struct store_row *record, struct err *e)
+{
+	struct finding *find = arg;
+	struct ledger_row row = {0};
+
+	if (decode_row(find->l, record, &row, find->arena, e))
+		return -1;
+	while (find->at < find->count && !view_eq(find->ids[find->at], row.source_id))
+		find->at++;
+	if (find->at == find->count)
+		return err_set(
+		    e, CAUSE_BUG, ERR_RUN, "the store answered with rows nobody asked for");
+	row.source_id = find->ids[find->at];
+	find->rows[find->at] = row;
+	find->found[find->at++] = true;
+	return 0;
+}
+
+int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct view *ids,
+    size_t count, struct ledger_row *rows, bool *found, struct arena *a, struct err *e)
+{
+	struct finding find = {l, ids, count, 0, rows, found, a};
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct view *keys = arena_new(&scratch, count, sizeof(*keys));
+
+	memset(found, 0, count * sizeof(*found));
+	if (flush(l, e))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		schema_key(&l->key, SCHEMA_ROW, l->pair, f->number, ids[i]);
+		keys[i] = arena_copy(&scratch, buf_view(&l->key));
+	}
+	return l->store->ops->get(l->store, keys, count, take_found, &find, e);
+}
+
+struct walk {
+	const struct ledger *l;
+	int (*take)(void *arg, const struct ledger_row *row, struct err *e);
+	void *arg;
+	struct arena arena;
+};
+
+static int take_walk(void *arg, const struct store_row *record, struct err *e)
+{
+	struct walk *w = arg;
+	struct ledger_row row = {0};
+
+	arena_clear(&w->arena);
+	if (decode_row(w->l, record, &row, &w->arena, e))
+		return -1;
+	return w->take(w->arg, &row, e);
+}
+
+int ledger_each_row(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+{
+	struct walk w = {.l = l, .take = take, .arg = arg};
+	int result = scan(l, SCHEMA_ROW, l->pair, f->number, take_walk, &w, e);
+
+	arena_free(&w.arena);
+	return result;
+}
+
+/* ---- every pair that pours into one destination folder ---- */
+
+struct owner {
+	unsigned char pair[SCHEMA_PAIR_SIZE];
+	uint32_t number;
+};
+
+struct owners {
+	const char *destination;
+	struct view target_raw;
+	struct owner *list;
+	size_t count;
+	struct arena arena;
+};
+
+static void add_owner(struct owners *o, const char *key, uint32_t number)
+{
+	o->list = mem_grow(o->list, o->count + 1, sizeof(*o->list));
+	o->list[o->count].number = number;
+	memcpy(o->list[o->count++].pair, key + 1, SCHEMA_PAIR_SIZE);
+}
+
+static int take_pair_owner(void *arg, const struct store_row *record, struct err *e)
+{
+	struct owners *o = arg;
+	struct schema_pair pair;
+
+	if (record->key.len != 1 + SCHEMA_PAIR_SIZE ||
+	    schema_get_pair(record->value, &pair, &o->arena))
+		return damaged(e, "mailbox");
+	if (!strcmp(pair.destination, o->destination))
+		add_owner(o, record->key.data, 0);
+	return 0;
+}
+
+static int take_folder_owner(void *arg, const struct store_row *record, struct err *e)
+{
+	struct owners *o = arg;
+	struct ledger_folder f = {0};
+
+	if (schema_key_number(record->key, &f.number) ||
+	    schema_get_folder(record->value, &f, &o->arena))
+		return damaged(e, "folder");
+	if (view_eq(f.target_raw, o->target_raw))
+		add_owner(o, record->key.data, f.number);
+	return 0;
+}
+
+int ledger_each_owner(struct ledger *l, struct view target_raw,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+{
+	struct owners pairs = {.destination = l->destination}, folders = {.target_raw = target_raw};
+	struct walk w = {.l = l, .take = take, .arg = arg};
+	int result = flush(l, e);
+
+	if (!result)
+		result = l->store->ops->scan(l->store, view_of((char[]){SCHEMA_PAIR, 0}),
+		    (struct view){0}, 0, take_pair_owner, &pairs, e);
+	for (size_t i = 0; !result && i < pairs.count; i++)
+		result =
+		    scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, &folders, e);
+	for (size_t i = 0; !result && i < folders.count; i++)
+		result = scan(
+		    l, SCHEMA_ROW, folders.list[i].pair, folders.list[i].number, take_walk, &w, e);
+	free(pairs.list);
+	free(folders.list);
+	arena_free(&pairs.arena);
+	arena_free(&folders.arena);
+	arena_free(&w.arena);
+	return result;
+}
+
+/* ---- the way of one window ---- */
+
+int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
+    const struct cursor *now, struct err *e)
+{
+	bool first = f->open == 0;
+
+	step(l, "intend");
+	if (first) {
+		f->tail = *now;
+		if (put_folder(l, f, e))
+			return -1;
+	}
+	for (size_t i = 0; i < w->count; i++) {
+		const struct window_item *item = &w->items[i];
+		struct ledger_intent intent = {.source_id = item->id,
+		    .state = INTENT_OPEN,
+		    .identity = item->identity,
+		    .date = item->date,
+		    .flags = item->flags,
+		    .flags_told = item->flags_told,
+		    .msgid = item->msgid};
+
+		if (item->state != ITEM_READ && item->state != ITEM_STREAM)
+			continue;
+		if (put_intent(l, f, &intent, e))
+			return -1;
+		f->open++;
+	}
+	if (flush(l, e) || l->store->ops->barrier(l->store, &w->ticket, e))
+		return -1;
+	step(l, "intended");
+	return 0;
+}
+
+int ledger_durable(struct ledger *l, uint64_t ticket, struct err *e)
+{
+	if (l->store->ops->wait(l->store, ticket, e))
+		return -1;
+	step(l, "durable");
+	return 0;
+}
+
+static struct ledger_row row_of_item(
+    const struct ledger *l, const struct window_item *item, enum row_state state)
+{
+	struct ledger_row row = {.source_id = item->id,
+	    .state = state,
+	    .target_id = item->stored_id,
+	    .pass = l->pass,
+	    .source_base = item->flags_told,
+	    .target_base = item->flags,
+	    .target_assumed = true,
+	    .cause = item->cause,
+	    .reason = item->reason};
+
+	memcpy(row.digest, identity_row_digest(&item->identity), sizeof(row.digest));
+	return row;
+}
+
+/* A row of state WAS (0 = none) becomes one of state NOW (0 = none). */
+static void count_row(struct ledger_folder *f, unsigned was, unsigned now)
+{
+	uint64_t *const counts[] = {NULL, &f->stored, &f->stored, &f->refused, &f->owed};
+
+	if (was && *counts[was])
+		--*counts[was];
+	if (now)
+		++*counts[now];
+}
+
+/* Stored, but the id was not told: row and intent both stay (invariant 4). */
+static int keep_unlocated(
+    struct ledger *l, struct ledger_folder *f, const struct window_item *item, struct err *e)
+{
+	struct ledger_intent intent = {.source_id = item->id,
+	    .state = INTENT_UNLOCATED,
+	    .identity = item->identity,
+	    .date = item->date,
+	    .flags = item->flags,
+	    .flags_told = item->flags_told,
+	    .msgid = item->msgid};
+
+	return put_intent(l, f, &intent, e);
+}
+
+static int receive_item(
+    struct ledger *l, struct ledger_folder *f, const struct window_item *item, struct err *e)
+{
+	struct ledger_row row;
+
+	switch (item->state) {
+	case ITEM_STORED:
+		row = row_of_item(l, item, ROW_STORED);
+		count_row(f, item->was, ROW_STORED);
+		if (put_row(l, f, &row, e))
+			return -1;
+		if (!item->stored_id.len)
+			return keep_unlocated(l, f, item, e);
+		return close_intent(l, f, item->id, e);
+	case ITEM_REFUSED:
+		row = row_of_item(l, item, ROW_REFUSED);
+		count_row(f, item->was, ROW_REFUSED);
+		return put_row(l, f, &row, e) ? -1 : close_intent(l, f, item->id, e);
+	case ITEM_AGAIN:
+		return close_intent(l, f, item->id, e);
+	default:
+		return 0;
+	}
+}
+
+int ledger_receive(struct ledger *l, struct ledger_folder *f, const struct window *w, struct err *e)
+{
+	step(l, "receive");
+	for (size_t i = 0; i < w->count; i++)
+		if (receive_item(l, f, &w->items[i], e))
+			return -1;
+	if (put_folder(l, f, e) || flush(l, e))
+		return -1;
+	step(l, "received");
+	return 0;
+}
+
+int ledger_refuse(struct ledger *l, struct ledger_folder *f, const struct window_item *item,
+    enum row_state state, struct err *e)
+{
+	struct ledger_row row = row_of_item(l, item, state);
+
+	row.target_id = (struct view){0};
+	count_row(f, item->was, state);
+	return put_row(l, f, &row, e) || put_folder(l, f, e) ? -1 : 0;
+}
+
+int ledger_forget(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e)
+{
+	count_row(f, row->state, 0);
+	return delete_record(l, SCHEMA_ROW, f, row->source_id, e) || put_folder(l, f, e) ? -1 : 0;
+}
+
+/* ---- doubt ---- */
+
+struct listing {
+	const struct ledger *l;
+	struct ledger_intent *list;
+	size_t count, size;
+	struct arena *arena;
+};
+
+static int take_intent(void *arg, const struct store_row *record, struct err *e)
+{
+	struct listing *found = arg;
+	struct ledger_intent i = {0};
+	struct view id;
+
+	if (schema_key_id(record->key, &id) || schema_get_intent(record->value, &i, found->arena))
+		return damaged(e, "intent");
+	i.source_id = arena_copy(found->arena, id);
+	i.flags = flags_id(found->l, i.flags);
+	i.flags_told = flags_id(found->l, i.flags_told);
+	if (found->count == found->size) {
+		struct ledger_intent *more =
+		    arena_new(found->arena, found->size = found->size * 2 + 64, sizeof(*more));
+		if (found->count)
+			memcpy(more, found->list, found->count * sizeof(*more));
+		found->list = more;
+	}
+	found->list[found->count++] = i;
+	return 0;
+}
+
+int ledger_intents(struct ledger *l, const struct ledger_folder *f, struct ledger_intent **out,
+    size_t *count, struct arena *a, struct err *e)
+{
+	struct listing found = {.l = l, .arena = a};
+
+	if (scan(l, SCHEMA_INTENT, l->pair, f->number, take_intent, &found, e))
+		return -1;
+	*out = found.list;
+	*count = found.count;
+	return 0;
+}
+
+int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i,
+    struct view target_id, uint32_t target_flags, unsigned was, struct err *e)
+{
+	struct ledger_row row = {.source_id = i->source_id,
+	    .state = i->state == INTENT_UNLOCATED ? ROW_STORED : ROW_ADOPTED,
+	    .target_id = target_id,
+	    .pass = l->pass,
+	    .source_base = i->flags_told,
+	    .target_base = target_flags};
+
+	step(l, "adopt");
+	memcpy(row.digest, identity_row_digest(&i->identity), sizeof(row.digest));
+	if (i->state != INTENT_UNLOCATED)
+		count_row(f, was, ROW_ADOPTED);
+	return put_row(l, f, &row, e) || close_intent(l, f, i->source_id, e) || put_folder(l, f, e)
+		   ? -1
+		   : 0;
+}
+
+int ledger_doubt(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e)
+{
+	struct ledger_intent doubted = *i;
+
+	doubted.state = INTENT_DOUBTED;
+	return put_intent(l, f, &doubted, e);
+}
+
+int ledger_release(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e)
+{
+	step(l, "release");
+	return close_intent(l, f, i->source_id, e) || put_folder(l, f, e) ? -1 : 0;
+}
+
+int ledger_rebase(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e)
+{
+	return put_row(l, f, row, e);
+}
+
+int ledger_finish(
+    struct ledger *l, struct ledger_folder *f, const struct cursor *cursor, struct err *e)
+{
+	uint64_t ticket;
+
+	assert(f->open == 0);
+	step(l, "finish");
+	if (flush(l, e))
+		return -1;
+	f->cursor = *cursor;
+	if (put_folder(l, f, e) || flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+	    l->store->ops->wait(l->store, ticket, e))
+		return -1;
+	step(l, "finished");
+	return 0;
+}

@@ -1,0 +1,139 @@
+/* ledger.h - the memory of a migration: what was intended, what was confirmed (DESIGN §7).
+ * The invariants stand at the head of ledger.c. One struct ledger serves one mailbox pair, in one
+ * lane; the controller's lock keeps others away. Nothing here touches a mail server. */
+#pragma once
+
+#include "connect/connector.h"
+#include "ledger/store.h"
+
+enum row_state {
+	ROW_STORED = 1,
+	ROW_ADOPTED, /* found at the destination after a doubt */
+	ROW_REFUSED, /* final until --retry-refused */
+	ROW_OWED,    /* the source would not give it: tried again each pass */
+};
+
+/* One item of a source folder that a cursor has passed. */
+struct ledger_row {
+	struct view source_id;
+	enum row_state state;
+	struct view target_id; /* empty = not told and not located yet (or never stored) */
+	unsigned char digest[16];
+	uint32_t pass;
+	/* The two bases of the three-way rule: the source's flags at the last sync, and what the
+	 * destination showed after our write (ASSUMED until read back). */
+	uint32_t source_base, target_base;
+	bool target_assumed;
+	enum cause cause;   /* REFUSED, OWED: why */
+	const char *reason; /* may be "" */
+};
+
+enum intent_state {
+	INTENT_OPEN = 1,  /* may be stored or not */
+	INTENT_UNLOCATED, /* surely stored, its id not told: a row without target_id exists too */
+	INTENT_DOUBTED, /* looked for once after a lost link, not seen; looked for again at the end */
+};
+
+struct ledger_intent {
+	struct view source_id;
+	enum intent_state state;
+	struct identity identity;
+	struct date date; /* as sent */
+	uint32_t flags;   /* as sent */
+	uint32_t flags_told;
+	const char *msgid;
+};
+
+/* One folder pair. Filled by ledger_open, lives as long as the ledger. */
+struct ledger_folder {
+	uint32_t number;
+	struct view source_raw;
+	char **target_parts; /* remembered destination path; depth 0 = none yet */
+	size_t target_depth;
+	struct view target_raw;
+	struct cursor cursor; /* of the source, "" = never finished a pass */
+	struct cursor tail; /* of the destination: a lower bound of where open and unlocated intents
+	                       * can be; "" = none is open */
+	struct cursor
+	    target;      /* the destination's identity when last seen (its UIDVALIDITY counts) */
+	uint64_t stored; /* rows stored or adopted */
+	uint64_t refused, owed;
+	bool subscribed; /* subscription was carried over */
+	uint64_t open;   /* intents on record, of whatever state */
+	struct ledger_folder *next;
+};
+
+struct ledger;
+
+/* Steps are announced to HOOK (may be NULL): tests stop the program there. */
+struct ledger_hook {
+	void (*step)(void *arg, const char *name);
+	void *arg;
+};
+
+/* Loads the folders of the pair and begins a new pass. The store is borrowed. */
+int ledger_open(struct ledger **l, struct store *store, const char *source_identity,
+    const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
+    struct err *e);
+/* What was not written is lost, harmlessly. */
+void ledger_close(struct ledger **l);
+uint32_t ledger_pass(const struct ledger *l);
+
+struct ledger_folder *ledger_folders(struct ledger *l); /* list */
+/* The record for that source folder, made when missing (not yet written). */
+struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw);
+/* Remember the mapping. */
+int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
+    struct view raw, struct err *e);
+/* Write the folder record as it stands (subscribed, target cursor). */
+int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e);
+
+/* Rows of COUNT source ids; found[i] tells which exist. Texts live in A. */
+int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct view *ids,
+    size_t count, struct ledger_row *rows, bool *found, struct arena *a, struct err *e);
+/* All rows of the folder, in no useful order; the row's views live during the call. TAKE must not
+ * call the ledger. */
+int ledger_each_row(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e);
+/* The same for all rows, of every source, that lie in one destination folder. */
+int ledger_each_owner(struct ledger *l, struct view target_raw,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e);
+
+/* One durable intent for every item of the window that is READ or STREAM, before anything is put.
+ * NOW is the destination folder's now() and becomes the tail if there is none (needed only then).
+ * w->ticket names the instant when all of it is durable. */
+int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
+    const struct cursor *now, struct err *e);
+/* Wait until that is so. */
+int ledger_durable(struct ledger *l, uint64_t ticket, struct err *e);
+/* Record what settle() told of each item: STORED → row (without id: unlocated), REFUSED → row,
+ * AGAIN → the intent is closed, UNKNOWN → it stays open. Not awaited: losing it is safe. */
+int ledger_receive(
+    struct ledger *l, struct ledger_folder *f, const struct window *w, struct err *e);
+/* A row for an item that was never put: REFUSED or OWED. */
+int ledger_refuse(struct ledger *l, struct ledger_folder *f, const struct window_item *item,
+    enum row_state state, struct err *e);
+/* Forget a row (an owed or refused item that is tried again, or has gone). */
+int ledger_forget(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e);
+
+/* All intents on record, texts in A. */
+int ledger_intents(struct ledger *l, const struct ledger_folder *f, struct ledger_intent **out,
+    size_t *count, struct arena *a, struct err *e);
+/* The intent's item was found at the destination: row adopted (or located), intent closed. WAS:
+ * the state of an older row it replaces, 0 = none. */
+int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i,
+    struct view target_id, uint32_t target_flags, unsigned was, struct err *e);
+/* It was not found: look again later (DOUBTED), or it surely is not there: intent closed. For an
+ * UNLOCATED one closing means: stored once, cannot be found any more; its row stays. */
+int ledger_doubt(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e);
+int ledger_release(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e);
+
+/* New bases of an item after its flags were looked at or changed. */
+int ledger_rebase(
+    struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e);
+/* The folder is done: cursor after its rows. No intent may be open. Awaited. */
+int ledger_finish(
+    struct ledger *l, struct ledger_folder *f, const struct cursor *cursor, struct err *e);

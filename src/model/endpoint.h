@@ -1,0 +1,40 @@
+/* endpoint.h - SOURCE and DESTINATION as the user writes them (DESIGN §10).
+ *
+ *   imaps://user@host[:port]/      TLS from the first byte, port 993
+ *   imap://user@host[:port]/       STARTTLS required, port 143; ?tls=none must be asked for
+ *   ?auth=MECHANISM  plain login scram-sha-1 scram-sha-256 xoauth2
+ *   ?authzid=NAME    account to act for
+ *
+ * The user part is percent-encoded ('@' in it may stand as it is: the last one before the host
+ * counts). Where the URL has no user, OS login name is NOT assumed: it is an error. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+
+enum endpoint_tls { ENDPOINT_TLS, ENDPOINT_STARTTLS, ENDPOINT_CLEAR };
+
+struct endpoint {
+	const char *scheme; /* "imap" for imap and imaps: the service, lower case */
+	const char *url;    /* as given; holds no secret */
+	const char *user;   /* decoded UTF-8 */
+	const char *host;   /* lower case, IPv6 literal without brackets */
+	uint16_t port;
+	enum endpoint_tls tls;
+	const char *auth;    /* mechanism, upper case ("SCRAM-SHA-256"); NULL = choose */
+	const char *authzid; /* NULL = none */
+	const char
+	    *identity; /* "account@host" in lower-case host: whose mailbox it is, whatever port, TLS
+	                       * or login form (the authzid's where given); key of ledger and lock */
+	/* from options, not from the URL */
+	const char *ca_file; /* NULL = the system's */
+	bool insecure;
+	int timeout_ms;
+	enum err_side side;
+};
+
+/* Parse TEXT into *out; strings live in A. Errors: cause usage, scope run, text says what is wrong
+ * and shows a right example. A password in the URL is refused, naming the options to use instead;
+ * unknown query parameters are refused by name. */
+int endpoint_parse(
+    struct endpoint *out, struct arena *a, const char *text, enum err_side side, struct err *e);

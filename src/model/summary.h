@@ -1,0 +1,36 @@
+/* summary.h - how far a copy is, and what came of it. Filled by the engine in the worker, shown by
+ * the program; travels between them as plain memory (the same program on both ends). */
+#pragma once
+
+#include "base/base.h"
+
+enum copy_phase { COPY_CONNECTING, COPY_LISTING, COPY_COPYING, COPY_CHECKING, COPY_DONE };
+
+/* Where the copy stands. Counts only grow. */
+struct copy_progress {
+	enum copy_phase phase;
+	char folder[200]; /* display name of the folder at work */
+	uint64_t folders_done, folders_total;
+	uint64_t items_done, items_total; /* of this pass: stored, of those known to be copied */
+	uint64_t bytes_done, bytes_total;
+};
+
+struct copy_summary {
+	uint64_t folders; /* looked at */
+	uint64_t folders_made;
+	uint64_t folders_failed; /* listed as exceptions */
+	uint64_t items_at_source;
+	uint64_t items_stored; /* in this pass */
+	uint64_t bytes_stored;
+	uint64_t items_before;   /* were already there, from earlier passes */
+	uint64_t items_resolved; /* of items_stored: found at the destination after a doubt */
+	uint64_t marks;          /* items whose flags were changed */
+	uint64_t items_checked;  /* of items_stored: seen at the destination afterwards */
+	uint64_t not_copied; /* exceptions with exit 1 about items, standing (also old refusals) */
+	uint64_t notes;      /* exceptions with exit 0 */
+	uint64_t reconnects;
+	uint64_t elapsed_ms;
+	uint64_t source_bytes_in, source_waits, destination_bytes_out, destination_waits;
+	bool checked; /* every item stored in this pass was seen at the destination */
+	char source_software[100], destination_software[100];
+};
