@@ -57,8 +57,7 @@ static void print_overview(int fd)
 		snprintf(usage, sizeof(usage), "%s %s", table[i].name, table[i].needs);
 		buf_printf(&out, "  %-25s %s\n", usage, table[i].help);
 	}
-	buf_add_text(&out, "\ngodwit help COMMAND (or COMMAND --help) tells all about one;"
-			   " man godwit, everything.\n");
+	buf_add_text(&out, "\ngodwit help COMMAND tells all about one; man godwit, everything.\n");
 	output_write(fd, buf_view(&out));
 }
 

@@ -53,6 +53,6 @@ const char *const copy_help[] = {
     "\n"
     "Exit code: 0 all is at the destination, 1 some was not copied (see the report),\n"
     "2 usage, 10 cannot connect, 11 TLS, 12 login refused, 20 throttled or over\n"
-    "quota, 30 memory (--state) unusable or locked, 70 a fault of godwit, 130 stopped.\n",
+    "quota, 30 state directory unusable or locked, 70 fault of godwit, 130 stopped.\n",
     NULL,
 };

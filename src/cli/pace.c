@@ -9,9 +9,9 @@
 #define SENSIBLE_MS 3000
 #define TOO_LONG_S (1000 * 86400.0)
 
-static double smoothed(double before, uint64_t grown, int64_t ms, bool first)
+static double smoothed(double before, uint64_t from, uint64_t to, int64_t ms, bool first)
 {
-	double rate = (double)grown * 1000 / (double)ms;
+	double rate = to > from ? (double)(to - from) * 1000 / (double)ms : 0;
 	double weight = (double)ms / (double)(ms + SMOOTH_MS);
 
 	return first ? rate : before + (rate - before) * weight;
@@ -28,9 +28,9 @@ void pace_feed(struct pace *pace, const struct copy_progress *now, int64_t now_m
 		*pace = (struct pace){.begun = true, .begun_ms = now_ms, .at_ms = now_ms};
 	} else if (ms >= SAMPLE_MS) {
 		pace->item_rate =
-		    smoothed(pace->item_rate, now->items_done - pace->items, ms, first);
+		    smoothed(pace->item_rate, pace->items, now->items_done, ms, first);
 		pace->byte_rate =
-		    smoothed(pace->byte_rate, now->bytes_done - pace->bytes, ms, first);
+		    smoothed(pace->byte_rate, pace->bytes, now->bytes_done, ms, first);
 		pace->at_ms = now_ms;
 	} else {
 		return;
@@ -41,7 +41,7 @@ void pace_feed(struct pace *pace, const struct copy_progress *now, int64_t now_m
 
 uint64_t pace_rate(const struct pace *pace)
 {
-	return (uint64_t)pace->byte_rate;
+	return pace->byte_rate < 1e18 ? (uint64_t)pace->byte_rate : 0; /* beyond: nonsense */
 }
 
 /* Seconds for what is left; negative = at this rate, never. */

@@ -52,13 +52,13 @@ static void print_folders(struct buf *out, const struct copy_summary *s)
 static void print_messages(struct buf *out, const struct copy_summary *s)
 {
 	char count[SHOW_MAX], size[SHOW_MAX], rate[SHOW_MAX];
+	uint64_t ms = s->elapsed_ms ? s->elapsed_ms : 1;
 
 	show_count(count, s->items_stored);
 	show_size(size, s->bytes_stored);
 	buf_printf(out, "  Messages  %s copied", count);
 	if (s->items_stored) {
-		show_size(rate, (uint64_t)((double)s->bytes_stored * 1000 /
-					   (double)(s->elapsed_ms ? s->elapsed_ms : 1)));
+		show_size(rate, s->bytes_stored / ms * 1000 + s->bytes_stored % ms * 1000 / ms);
 		buf_printf(out, ", %s, %s/s", size, rate);
 	}
 	show_count(count, s->items_before);

@@ -28,8 +28,7 @@ static int print_in_unit(char *out, size_t size, uint64_t bytes, size_t unit)
 
 	if (!unit || whole >= 100)
 		return snprintf(out, size, "%llu", (unsigned long long)whole);
-	return snprintf(
-	    out, size, "%llu.%llu", (unsigned long long)whole, (unsigned long long)tenths);
+	return snprintf(out, size, "%llu.%u", (unsigned long long)whole, (unsigned)tenths);
 }
 
 void show_size(char out[SHOW_MAX], uint64_t bytes)
@@ -43,7 +42,7 @@ void show_size(char out[SHOW_MAX], uint64_t bytes)
 void show_size_pair(char out[SHOW_MAX], uint64_t done, uint64_t total)
 {
 	size_t unit = unit_of(total);
-	char left[SHOW_MAX / 2], right[SHOW_MAX / 2];
+	char left[SHOW_MAX], right[SHOW_MAX];
 
 	/* done never exceeds total but for a moment: then the total is what is known to be there */
 	print_in_unit(left, sizeof(left), done < total ? done : total, unit);

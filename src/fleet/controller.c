@@ -199,10 +199,10 @@ static int serve(struct controller *c, struct err *e)
 {
 	struct view payload;
 	uint8_t type;
-	int got;
+	int got = 0;
 
 	while (!c->finished) {
-		while ((got = channel_try(c->channel, &type, &payload, e)) == 1)
+		while (!c->finished && (got = channel_try(c->channel, &type, &payload, e)) == 1)
 			if (take_frame(c, type, payload, e))
 				return -1;
 		if (got < 0)

@@ -33,8 +33,10 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 {
 	if ((*w = job->retry)) {
 		job->retry = (*w)->next;
+		job->careful = true;
 		return 0;
 	}
+	job->careful = false;
 	do {
 		if (want_ahead(l, job, e))
 			return -1;
@@ -85,6 +87,8 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
 			return window_free(&w), -1;
 		if (l->to->put(l->destination, &job->target, w, e))
+			return -1;
+		if (job->careful && settle_to(l, job, 0, e)) /* its parts keep their order */
 			return -1;
 		if (job->stored_count >= CHECK_EVERY &&
 		    (settle_to(l, job, 0, e) || check_stored(l, job, e)))

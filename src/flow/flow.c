@@ -203,6 +203,16 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->undecided = false;
 }
 
+/* The folder is given up; its exception is of a folder's cause, whatever the accident was. */
+static int fail_job(struct lane *l, struct folder_job *job, const struct err *e)
+{
+	enum cause cause = e->cause < CAUSE_FOLDER_REFUSED ? CAUSE_FOLDER_GONE : e->cause;
+
+	lane_exception(l, job, cause, (struct view){0}, "", "%s", e->text);
+	l->summary->folders_failed++;
+	return 0;
+}
+
 /* One folder through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
 static int try_job(struct lane *l, struct folder_job *job, struct err *e)
 {
@@ -215,12 +225,16 @@ static int try_job(struct lane *l, struct folder_job *job, struct err *e)
 			return 0;
 		if (e->scope <= ERR_FOLDER) {
 			copy_abandon(l, job);
-			lane_exception(l, job, e->cause, (struct view){0}, "", "%s", e->text);
-			l->summary->folders_failed++;
-			return 0;
+			return fail_job(l, job, e);
 		}
 		tries = l->summary->items_stored == stored ? tries : 0;
 		stored = l->summary->items_stored;
+		if (tries == LINK_TRIES - 1 && l->source && l->destination &&
+		    e->scope == ERR_LINK) {
+			/* logging in works, this folder does not: the others may */
+			lane_disconnect(l, job);
+			return fail_job(l, job, e);
+		}
 		if (mend(l, job, &tries, e))
 			break;
 		restart_job(l, job);

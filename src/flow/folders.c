@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define ATTEMPTS 4
+#define SUSPICIONS 2 /* a folder that costs two connections in a row is given up */
 
 static bool same_path(char *const *a, size_t a_depth, char *const *b, size_t b_depth)
 {
@@ -81,6 +82,8 @@ static void start_map(struct lane *l)
 
 		l->map.entries[i].remembered = m->target_depth ? m->target_parts : NULL;
 		l->map.entries[i].remembered_depth = m->target_depth;
+		if (l->suspicions >= SUSPICIONS && view_eq(l->suspect, m->source_raw))
+			l->map.entries[i].attempt = ATTEMPTS;
 	}
 }
 
@@ -101,16 +104,28 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 	return ledger_set_target(l->ledger, m, entry->parts, entry->depth, raw, e);
 }
 
+/* Some names make some servers hang up. */
+static void suspect(struct lane *l, const struct name_map_entry *entry)
+{
+	const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+
+	l->suspicions = view_eq(l->suspect, m->source_raw) ? l->suspicions + 1 : 1;
+	l->suspect = m->source_raw;
+}
+
 /* Parents before children. */
 static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
 {
 	for (size_t i = 0; i < l->map.count; i++) {
 		struct name_map_entry *entry = &l->map.entries[i];
 
-		if (entry->depth != depth || !make_folder(l, entry, e))
+		if (entry->depth != depth || entry->attempt >= ATTEMPTS ||
+		    !make_folder(l, entry, e))
 			continue;
-		if (e->scope != ERR_FOLDER)
+		if (e->scope != ERR_FOLDER) {
+			suspect(l, entry);
 			return -1;
+		}
 		log_debug("refused (attempt %u): %s", entry->attempt, e->text);
 		entry->attempt++;
 		entry->remembered = NULL;

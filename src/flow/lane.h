@@ -33,8 +33,10 @@ struct lane {
 	struct name_map map;
 	struct copy_summary *summary;
 	struct copy_progress progress;
-	uint64_t ahead_items;            /* in folders not looked at yet: an estimate */
-	uint64_t seen_items, seen_bytes; /* of this pass, planned so far: for estimates */
+	/* The folder whose making was under way when the link was lost, and how often in a row. */
+	struct view suspect;
+	unsigned suspicions;
+	uint64_t ahead_items; /* in folders not looked at yet: an estimate */
 };
 
 /* An item to be fetched and put. */
@@ -85,6 +87,7 @@ struct folder_job {
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
 	uint64_t stored_now, bytes_now, planned;
+	bool careful;   /* the window under way is one that is put again */
 	bool undecided; /* the destination never came to rest after a lost link */
 	struct arena arena;
 };

@@ -305,13 +305,19 @@ static void expect_item(struct lane *l, struct folder_job *job, const struct win
 		check_expect(job, &x);
 }
 
-/* Refused for its date or its keywords: they are given up before the message is. */
+/* Refused for its date or its keywords: they are given up before the message is. Courier says no
+ * more than "error" to either, so an unexplained refusal tries both where they stand out. */
 static bool concede(struct lane *l, struct window_item *item)
 {
-	bool date = item->cause == CAUSE_DATE && item->date.known;
-	bool flags = item->cause == CAUSE_FLAGS && flags_has_keywords(l->flags, item->flags);
+	bool unexplained = item->cause == CAUSE_REFUSED;
+	bool far = item->date.instant < CLAMP_LOW || item->date.instant > CLAMP_HIGH;
+	bool keywords = flags_has_keywords(l->flags, item->flags);
 
-	if (!date && !flags)
+	if (item->date.known && (item->cause == CAUSE_DATE || (unexplained && far)))
+		item->cause = CAUSE_DATE;
+	else if (keywords && (item->cause == CAUSE_FLAGS || unexplained))
+		item->cause = CAUSE_FLAGS;
+	else
 		return false;
 	item->state = ITEM_AGAIN;
 	return true;
@@ -349,14 +355,10 @@ static struct window *window_again(
 
 static void push_retry(struct folder_job *job, struct window *w)
 {
-	struct window **at = &job->retry;
-
 	if (!w)
 		return;
-	while (*at)
-		at = &(*at)->next;
-	w->next = NULL;
-	*at = w;
+	w->next = job->retry;
+	job->retry = w;
 }
 
 /* Put again: the halves where one of many was refused, else all that are AGAIN. */
@@ -369,8 +371,9 @@ static void put_again(struct lane *l, struct folder_job *job, struct window *w)
 			want_again(job, &w->items[0]);
 		return;
 	}
-	push_retry(job, window_again(l, w, 0, middle));
 	push_retry(job, window_again(l, w, middle, w->count));
+	push_retry(
+	    job, window_again(l, w, 0, middle)); /* on top: the order of the source is kept */
 }
 
 /* The destination asked for patience, is full, or has lost the folder. */

@@ -52,8 +52,8 @@ const struct folder *folder_list_role(const struct folder_list *l, enum folder_r
  * in A. Control characters are left to text_printable. */
 char *folder_display(struct arena *a, char *const *parts, size_t depth);
 
-/* PART for comparing: NFC, case folded, without blanks (of any script) at its ends; in A. What is not
- * UTF-8 comes back as it is. For keys only, never shown. */
+/* PART for comparing: NFC, case folded, without blanks (of any script) at its ends; in A. What is
+ * not UTF-8 comes back as it is. For keys only, never shown. */
 char *folder_fold(struct arena *a, const char *part);
 
 /* "sent"; never NULL, "" for ROLE_NONE. */
@@ -66,6 +66,6 @@ enum folder_role folder_role_by_attribute(struct view attribute);
 enum folder_role folder_role_by_name(const char *name);
 /* Second step of role finding: gives roles by name to folders at the top level (or directly below
  * INBOX) for roles nobody declared; where several names claim one role the first in byte order
- * of the folded name wins and the others stay without. Only selectable personal folders get one. The
- * inbox is {"INBOX"} where nobody has that role. */
+ * of the folded name wins and the others stay without. Only selectable personal folders get one.
+ * The inbox is {"INBOX"} where nobody has that role. */
 void folder_list_guess_roles(struct folder_list *l);

@@ -16,7 +16,8 @@ struct identity_reader;
 void identity_start(struct identity_reader **r);
 void identity_feed(struct identity_reader *r, struct view bytes);
 /* Fills *out with all that is known at this moment: after the whole message everything, after only
- * the header (HEADER_ONLY true) size, canonical_size and body are zero. */
+ * the header (HEADER_ONLY true) size, canonical_size, body, odd and exact are zero. More may be fed
+ * afterwards. */
 void identity_finish(struct identity_reader *r, bool header_only, struct identity *out);
 void identity_free(struct identity_reader **r);
 /* Has the empty line that ends the header been fed? */

@@ -19,7 +19,7 @@ struct identity {
 	unsigned char header[16];
 	unsigned char body[16]; /* of the whole message; zero = streamed, not known beforehand */
 	/* The message has what servers are known to change while storing it: 8-bit header, NUL, bare
-	 * CR or LF. exact is then the digest of its very bytes. */
+	 * CR or LF. exact is then a digest that only its very bytes have, else zero. */
 	bool odd;
 	unsigned char exact[16];
 };

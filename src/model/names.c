@@ -298,6 +298,9 @@ static struct path wish(struct solver *s, size_t i, unsigned attempt)
 		leave_inbox(&sp, &path);
 	if (attempt > 1 || !s->rules->delimiter)
 		join_parts(&sp, &path);
+	if (attempt > 2)
+		path.parts[path.depth - 1] =
+		    arena_printf(&s->scratch, "%s_", path.parts[path.depth - 1]);
 	path.change = sp.change | (attempt ? NAME_REFUSED : 0u);
 	return path;
 }
@@ -559,7 +562,7 @@ static unsigned explain(struct solver *s, size_t i)
 
 	if (entry->source->role != ROLE_NONE && f && f->role == entry->source->role)
 		return NAME_ROLE;
-	for (unsigned attempt = 0; attempt < 3; attempt++) {
+	for (unsigned attempt = 0; attempt < 4; attempt++) {
 		unsigned n = suffix_number(entry->parts[entry->depth - 1], attempt);
 		struct path path = wish(s, i, attempt), other;
 		if (view_eq(clash_key(s, path.parts, path.depth), key))

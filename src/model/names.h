@@ -7,7 +7,7 @@
  *
  * Children follow what their nearest listed parent became. INBOX belongs to the inbox alone, in any
  * case of its letters. A role counts where exactly one personal folder on either side has it. A
- * personal folder is never put onto one of somebody else's or a shared one that has the same path. */
+ * personal folder is never put onto somebody else's or a shared one that has the same path. */
 #pragma once
 
 #include "model/folder.h"
@@ -29,7 +29,7 @@ enum name_change {
 	NAME_BROKEN = 32,  /* source name could not be decoded */
 	NAME_REFUSED = 64, /* the destination refused the first choice; plain characters only */
 	NAME_FLAT = 128, /* no hierarchy there: parts joined by '_' or INBOX cannot have children */
-	NAME_REMEMBERED = 256, /* called so by an earlier pass, for a reason not to be seen any more */
+	NAME_REMEMBERED = 256, /* an earlier pass called it so, nobody sees why any more */
 };
 
 struct name_map_entry {
@@ -39,7 +39,8 @@ struct name_map_entry {
 	unsigned change; /* bits of enum name_change */
 	/* In: how often the destination refused the previous choice for this folder. 0: first choice;
 	 * 1: only letters, digits, space, - and _ (others become '_') and no empty ends; INBOX's
-	 * children leave INBOX ("INBOX" joined to the part by '_'); 2: all parts joined by '_'. */
+	 * children leave INBOX ("INBOX" joined to the part by '_'); 2: all parts joined by '_';
+	 * 3: and a '_' at the end ("cur", "new" and "tmp" are reserved in a Maildir). */
 	unsigned attempt;
 	/* In: remembered raw destination path of an earlier pass (parts), NULL = none. Counts for the
 	 * first choice only: once the destination refused it, the name is made anew. */

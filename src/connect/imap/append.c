@@ -294,8 +294,12 @@ static void plan_commands(struct imap *im, struct imap_append *a)
 int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	struct imap_append *a = NEW(struct imap_append);
+	struct imap_append *a;
 
+	/* Dovecot syncs a selected folder at each APPEND; Courier refuses where it is read-only */
+	if (view_eq(buf_view(&im->selected), f->raw) && imap_unselect(im, e))
+		return -1;
+	a = NEW(struct imap_append);
 	a->window = w;
 	a->known = view_eq(buf_view(&im->now_raw), f->raw);
 	a->uidvalidity = im->now_uidvalidity;

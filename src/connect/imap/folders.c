@@ -191,6 +191,14 @@ static struct folder *find_folder(struct folder_list *l, struct view raw)
 	return f ? &l->folders[f - l->folders] : NULL;
 }
 
+static bool has_attribute(const struct imap_node *list, const char *name)
+{
+	for (const struct imap_node *n = list ? list->child : NULL; n; n = n->next)
+		if (view_is_nocase(imap_node_text(n), name))
+			return true;
+	return false;
+}
+
 static void take_list(struct listing *to, const struct imap_response *r)
 {
 	const struct imap_node *attributes = imap_node_at(r->args, 0);
@@ -204,8 +212,8 @@ static void take_list(struct listing *to, const struct imap_response *r)
 	if (!raw.len)
 		return;
 	f = find_folder(to->out, raw);
-	if (to->lsub) {
-		if (f)
+	if (to->lsub) { /* \Noselect: not subscribed itself, only something below it */
+		if (f && !has_attribute(attributes, "\\Noselect"))
 			f->subscribed = true;
 		return;
 	}
@@ -323,23 +331,17 @@ static int raw_name(
 	return 0;
 }
 
-static int take_exists(void *arg, const struct imap_response *r, struct err *e)
-{
-	(void)e;
-	if (view_is_nocase(r->name, "LIST"))
-		*(bool *)arg = true;
-	return 0;
-}
-
-/* Is there a folder with exactly that raw name? */
+/* Can a folder of exactly that name be used? STATUS, because LIST takes patterns, and some names
+ * ("{7}") make Cyrus 3.6 crash as one. */
 static int folder_exists(struct imap *im, struct view raw, bool *exists, struct err *e)
 {
 	struct imap_command c;
 
-	*exists = false;
-	imap_command_start(im, &c, "LIST \"\"");
+	imap_command_start(im, &c, "STATUS");
 	imap_command_add_string(im, &c, raw);
-	return imap_run(im, &c, &(struct imap_taker){.response = take_exists, .arg = exists}, e);
+	imap_command_add(&c, "(MESSAGES)");
+	*exists = !imap_run(im, &c, NULL, e);
+	return *exists || e->scope == ERR_FOLDER ? 0 : -1;
 }
 
 static int create(struct imap *im, struct view raw, enum folder_role role, struct err *e)

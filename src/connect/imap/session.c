@@ -225,10 +225,21 @@ static int await_continue(struct imap *im, const char *tag, struct err *e)
 	}
 }
 
+/* Login commands hold secrets. */
+static void log_command(const struct imap *im, const struct imap_command *c)
+{
+	struct view verb = {c->text.data + strlen(c->tag) + 1, c->text.len - strlen(c->tag) - 1};
+
+	if (!view_starts_nocase(verb, "LOGIN") && !view_starts_nocase(verb, "AUTHENTICATE"))
+		log_debug(
+		    "%s: %.*s", im->at->host, (int)(verb.len < 200 ? verb.len : 200), verb.data);
+}
+
 int imap_command_send(struct imap *im, struct imap_command *c, struct err *e)
 {
 	size_t sent = 0;
 
+	log_command(im, c);
 	buf_add_text(&c->text, "\r\n");
 	for (unsigned i = 0; i < c->asks; i++) {
 		struct view part = {c->text.data + sent, c->ask_at[i] - sent};
@@ -541,6 +552,15 @@ static int login(struct imap *im, struct err *e)
 
 /* ---- after login ---- */
 
+/* The value behind a quoted NAME (RFC 2971). */
+static struct view id_field(const struct imap_node *n, const char *name)
+{
+	for (; n && n->next; n = n->next->next)
+		if (view_is_nocase(imap_node_text(n), name))
+			return imap_node_text(n->next);
+	return (struct view){0};
+}
+
 static int take_id(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct imap *im = arg;
@@ -549,13 +569,14 @@ static int take_id(void *arg, const struct imap_response *r, struct err *e)
 	char said[100];
 
 	(void)e;
+
 	if (view_is_nocase(r->name, "NAMESPACE"))
 		return imap_take_namespace(im, r);
 	if (!view_is_nocase(r->name, "ID") || !r->args || r->args->kind != IMAP_NODE_LIST)
 		return 0;
 	list = r->args->child;
-	name = imap_node_text(imap_node_value(list, "name"));
-	version = imap_node_text(imap_node_value(list, "version"));
+	name = id_field(list, "name");
+	version = id_field(list, "version");
 	snprintf(said, sizeof(said), "%.*s%s%.*s", (int)(name.len < 60 ? name.len : 60), name.data,
 	    version.len ? " " : "", (int)(version.len < 30 ? version.len : 30), version.data);
 	text_printable(im->software, sizeof(im->software), said, strlen(said));

@@ -78,11 +78,28 @@ static void test_done(void **state)
 	assert_int_equal(pace_left_s(&pace, &now), 0);
 }
 
+/* What cannot be must not break anything: counts that fall, counts beyond belief. */
+static void test_nonsense(void **state)
+{
+	struct pace pace = {0};
+	struct copy_progress now = at(500, 500);
+
+	(void)state;
+	pace_feed(&pace, &now, 0);
+	now = at(0, 0);
+	pace_feed(&pace, &now, 4000);
+	assert_int_equal(pace_rate(&pace), 0);
+	now = at(UINT64_MAX, UINT64_MAX);
+	pace_feed(&pace, &now, 4500);
+	pace_rate(&pace);
+	assert_int_equal(pace_left_s(&pace, &now), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_steady),
 	    cmocka_unit_test(test_nothing_before_copying), cmocka_unit_test(test_stall_shows),
-	    cmocka_unit_test(test_done)};
+	    cmocka_unit_test(test_done), cmocka_unit_test(test_nonsense)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -247,8 +247,9 @@ static void test_command(void **state)
 		const char *command, *secret; /* NULL = refused, with: */
 		const char *text;
 	} cases[] = {{"echo hunter2", "hunter2", NULL}, {"printf 'a b\\r\\nsecond'", "a b", NULL},
-	    {"cat; echo x", "x", NULL},               /* no input */
-	    {"echo a; sleep 60 & exit 0", "a", NULL}, /* a helper that stays and keeps the pipe */
+	    {"cat; echo x", "x", NULL}, /* no input */
+	    {"echo a; sleep 20 2>/dev/null & exit 0", "a",
+		NULL}, /* a helper that stays and keeps the pipe */
 	    {"yes x | head -c 300000; echo y", "x", NULL}, {"true", NULL, "empty"},
 	    {"echo x; exit 3", NULL, "exit status 3"}, {"/nonexistent", NULL, "exit status 127"},
 	    {"kill -9 $$", NULL, "signal 9"}, {"ls /proc/self/fd | wc -l", "4", NULL}};

@@ -529,6 +529,20 @@ static void test_false_answers_to_a_read(void **state)
 	}
 }
 
+/* The key is "k"; with what stands behind it in the frame it looks like the prefix. */
+static void test_row_shorter_than_the_prefix(void **state)
+{
+	struct bench *b = *state;
+	struct suite_seen seen = {0};
+	struct err e;
+
+	bench_say(b, STORE_ROWS, view_make("\1\0\0\0\0\1k\1v", 9));
+	assert_int_equal(b->worker[0]->ops->scan(
+			     b->worker[0], view_of("k\1"), view_of(""), 0, suite_take, &seen, &e),
+	    -1);
+	expect_broken(b->worker[0], CAUSE_BUG, "not asked for");
+}
+
 static void test_false_frames_to_a_waiter(void **state)
 {
 	static const struct {
@@ -839,6 +853,7 @@ int main(void)
 	    cmocka_unit_test(test_stop_bell),
 	    TEST(test_unexpected_frame_without_others),
 	    cmocka_unit_test(test_false_answers_to_a_read),
+	    TEST(test_row_shorter_than_the_prefix),
 	    cmocka_unit_test(test_false_frames_to_a_waiter),
 	    TEST(test_ticket_goes_back),
 	    TEST(test_every_cut_of_a_frame),

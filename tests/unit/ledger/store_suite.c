@@ -210,6 +210,7 @@ static void test_prefix_bounds(void **state)
 	    {"a", "a\377\377", 0, "a\377\377b=4;"},
 	    {"a", "a\377\377b", 0, ""},
 	    {"a", "b", 0, ""},
+	    {"b", "a", 0, "b=5;"},
 	    {"\377", "\377\377", 0, "\377\377\377\377=8;"},
 	    {"\377", "\377\377\377\377", 0, ""},
 	    /* limits */
@@ -227,6 +228,7 @@ static void test_prefix_bounds(void **state)
 	for (size_t i = 0; i < COUNT_OF(table); i++)
 		expect_scan(s, view_of(table[i].prefix), view_of(table[i].after), table[i].limit,
 		    table[i].text);
+	expect_scan(s, (struct view){0}, (struct view){0}, 1, "a=1;");
 	end(state, &s);
 }
 

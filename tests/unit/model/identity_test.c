@@ -1,5 +1,5 @@
-/* identity_test.c - every sample is fed at every split point and byte by byte; samples that mean the
- * same must be the same, the others must differ. A slow second implementation checks the digests. */
+/* identity_test.c - every sample is fed at every split point and byte by byte; samples that mean
+ * the same must be the same, the others must differ. A slow twin checks the digests. */
 #include "model/identity.h"
 
 #include <setjmp.h>
@@ -76,6 +76,16 @@ static struct identity of(const char *data, size_t len)
 	return out;
 }
 
+static void assert_identical(const struct identity *a, const struct identity *b)
+{
+	assert_true(a->size == b->size && a->canonical_size == b->canonical_size);
+	assert_memory_equal(a->msgid, b->msgid, sizeof(a->msgid));
+	assert_memory_equal(a->header, b->header, sizeof(a->header));
+	assert_memory_equal(a->body, b->body, sizeof(a->body));
+	assert_int_equal(a->odd, b->odd);
+	assert_memory_equal(a->exact, b->exact, sizeof(a->exact));
+}
+
 static struct identity of_text(const char *text)
 {
 	return of(text, strlen(text));
@@ -100,7 +110,7 @@ static void check_feed(const char *data, size_t len, const size_t *cuts, size_t 
 		at = end;
 	}
 	identity_finish(r, false, &found);
-	assert_memory_equal(&found, &whole, sizeof(whole));
+	assert_identical(&found, &whole);
 	identity_free(&r);
 	assert_null(r);
 }
@@ -132,11 +142,11 @@ static void test_finish_midway(void **state)
 			identity_feed(r, view_make(samples[i].data + k, 1));
 			identity_finish(r, k % 2, &found);
 			if (k % 2)
-				assert_true(!found.size && !found.canonical_size &&
+				assert_true(!found.size && !found.canonical_size && !found.odd &&
 					    is_zero(found.body, sizeof(found.body)));
 		}
 		identity_finish(r, false, &found);
-		assert_memory_equal(&found, &whole, sizeof(whole));
+		assert_identical(&found, &whole);
 		identity_free(&r);
 	}
 }
@@ -230,6 +240,82 @@ static void test_slow_twin(void **state)
 		crypto_generichash(digest, 16, (unsigned char *)s.all, s.len, NULL, 0);
 		if (memcmp(found.body, digest, 16) != 0)
 			fail_msg("body of sample %zu", i);
+	}
+}
+
+/* ---- the very bytes ---- */
+
+static bool slow_is_odd(const char *data, size_t len)
+{
+	bool header = true;
+	size_t line = 0; /* bytes in it */
+
+	for (size_t i = 0; i < len; i++) {
+		char c = data[i];
+		if (c == '\0' || (header && (unsigned char)c > 127))
+			return true;
+		if (c == '\r' && (i + 1 == len || data[i + 1] != '\n'))
+			return true;
+		if (c == '\n' && (!i || data[i - 1] != '\r'))
+			return true;
+		if (c == '\n' && line == 1) /* the CR only */
+			header = false;
+		line = c == '\n' ? 0 : line + 1;
+	}
+	return false;
+}
+
+static size_t random_message(unsigned *seed, char *out, size_t max)
+{
+	static const struct {
+		const char *data;
+		size_t len;
+	} pieces[] = {TEXT("\n"), TEXT("\r"), TEXT("\r\n"), TEXT("\r\n\r\n"), TEXT("\0"),
+	    TEXT("\x80"), TEXT("X"), TEXT("S"), TEXT("E"), TEXT("L"), TEXT("B"), TEXT(" "),
+	    TEXT("Status:"), TEXT("Lines: 1\r\n"), TEXT("a:")};
+	size_t len = 0;
+
+	for (;;) {
+		size_t k;
+		*seed = *seed * 1103515245u + 12345u;
+		k = (*seed >> 16) % (COUNT_OF(pieces) + 1);
+		if (k == COUNT_OF(pieces) || len + pieces[k].len > max)
+			return len;
+		memcpy(out + len, pieces[k].data, pieces[k].len);
+		len += pieces[k].len;
+	}
+}
+
+static void check_exact(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	struct identity x = of(a, a_len), y = of(b, b_len);
+	bool same = a_len == b_len && !memcmp(a, b, a_len);
+
+	if (x.odd != slow_is_odd(a, a_len))
+		fail_msg("odd: %d: %.*s", x.odd, (int)a_len, a);
+	assert_int_equal(x.odd, !is_zero(x.exact, sizeof(x.exact)));
+	if (x.odd && !memcmp(x.exact, y.exact, sizeof(x.exact)) != same)
+		fail_msg("exact: %d", same);
+}
+
+/* Odd messages have equal exact digests just when all their bytes are equal. */
+static void test_exact(void **state)
+{
+	enum { MANY = 1000 };
+	static char text[MANY][64];
+	static size_t len[MANY];
+	unsigned seed = 7;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(samples); i++)
+		for (size_t k = 0; k < COUNT_OF(samples); k++)
+			check_exact(
+			    samples[i].data, samples[i].len, samples[k].data, samples[k].len);
+	for (size_t i = 0; i < MANY; i++) {
+		len[i] = random_message(&seed, text[i], sizeof(text[i]));
+		check_feed(text[i], len[i], (size_t[]){len[i] / 3, len[i] / 2}, 2);
+		for (size_t k = 0; k <= i; k++)
+			check_exact(text[i], len[i], text[k], len[k]);
 	}
 }
 
@@ -396,6 +482,7 @@ int main(void)
 	    cmocka_unit_test(test_every_split),
 	    cmocka_unit_test(test_finish_midway),
 	    cmocka_unit_test(test_slow_twin),
+	    cmocka_unit_test(test_exact),
 	    cmocka_unit_test(test_pairs),
 	    cmocka_unit_test(test_msgid),
 	    cmocka_unit_test(test_reader_states),
