@@ -144,8 +144,9 @@ static int verify_made(struct lane *l, bool *again, struct err *e)
 		const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
 
 		if (entry->attempt >= ATTEMPTS ||
+		    !same_path(m->target_parts, m->target_depth, entry->parts, entry->depth) ||
 		    folder_list_find(&l->target_folders, m->target_raw))
-			continue;
+			continue; /* refused, or there */
 		log_debug("made but not listed: %.*s", (int)m->target_raw.len, m->target_raw.data);
 		entry->attempt++;
 		entry->remembered = NULL;

@@ -100,6 +100,13 @@ static uint32_t node_flags(struct imap *im, const struct imap_node *list)
 	return flags_intern(im->env.flags, buf_view(&text));
 }
 
+static void start_reader(struct sweep *w)
+{
+	identity_free(&w->reader);
+	identity_start(&w->reader);
+	w->has_body = true;
+}
+
 static void fact_body(struct sweep *w, const struct imap_node *first, struct fact *fact)
 {
 	const struct imap_node *body =
@@ -108,10 +115,8 @@ static void fact_body(struct sweep *w, const struct imap_node *first, struct fac
 	if (!body)
 		return;
 	if (body->kind == IMAP_NODE_STRING) { /* short ones may come quoted */
-		identity_free(&w->reader);
-		identity_start(&w->reader);
+		start_reader(w);
 		identity_feed(w->reader, body->text);
-		w->has_body = true;
 	}
 	if (w->has_body) {
 		identity_finish(w->reader, w->header_only, &fact->identity);
@@ -156,9 +161,7 @@ static int take_body(void *arg, uint32_t uid, uint64_t len, struct err *e)
 	(void)uid;
 	(void)len;
 	(void)e;
-	identity_free(&w->reader);
-	identity_start(&w->reader);
-	w->has_body = true;
+	start_reader(w);
 	return 0;
 }
 
