@@ -110,7 +110,8 @@ static int parse_ends(struct copy_arguments *args, struct arena *a, const char *
 		return -1;
 	if (!strcmp(o->source.identity, o->destination.identity))
 		return err_set(e, CAUSE_USAGE, ERR_RUN,
-		    "source and destination are the same mailbox, %s (the port does not count)",
+		    "source and destination are the same mailbox, %s (the port does not count; "
+		    "where it should, tell them apart with ?id=NAME)",
 		    o->source.identity);
 	if (complete_end(&o->source, args, args->source_ca_file, e) < 0 ||
 	    complete_end(&o->destination, args, args->destination_ca_file, e) < 0)

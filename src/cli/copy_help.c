@@ -18,7 +18,8 @@ const char *const copy_help[] = {
     "SOURCE and DESTINATION: imaps://USER@HOST[:PORT]/  TLS, port 993\n"
     "                        imap://USER@HOST[:PORT]/   STARTTLS, port 143\n"
     "  behind it: ?auth=plain|login|scram-sha-1|scram-sha-256|xoauth2  (else chosen)\n"
-    "             ?authzid=NAME  act for NAME     ?tls=none  (imap://) unencrypted\n",
+    "             ?authzid=NAME  act for NAME     ?tls=none  (imap://) unencrypted\n"
+    "             ?id=NAME  whose mailbox it is, where USER@HOST does not tell\n",
     "\n"
     "Passwords and tokens (asked for on the terminal where nothing is given):\n"
     "  --source-password-file FILE         its first line\n"

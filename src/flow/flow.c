@@ -12,7 +12,6 @@
 #include "flow/lane.h"
 
 #define LINK_TRIES 6     /* in a row without an item stored */
-#define LINK_WAIT_MAX 60 /* seconds */
 
 /* ---- telling ---- */
 
@@ -148,9 +147,9 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 	lane_disconnect(l, job);
 	if (!l->connected_once || ++*tries >= LINK_TRIES)
 		return -1;
-	wait_s = e->wait_s ? e->wait_s : 1 << (*tries - 1);
-	wait_s = wait_s > LINK_WAIT_MAX && !e->wait_s ? LINK_WAIT_MAX : wait_s;
-	lane_note(l, "%s; connecting again in %d s", e->text, wait_s);
+	/* at once, then after 1, 2, 4 ... seconds, unless the server named a time */
+	wait_s = e->wait_s ? e->wait_s : *tries == 1 ? 0 : 1 << (*tries - 2);
+	lane_note(l, "%s; connecting again%s", e->text, wait_s ? " in a while" : "");
 	return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
 }
 

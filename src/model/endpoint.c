@@ -319,6 +319,15 @@ static int take_authzid(struct parser *p, struct view value)
 	return decode(p, value, "value of ?authzid=", &p->out.authzid);
 }
 
+static int take_id(struct parser *p, struct view value)
+{
+	if (p->out.identity)
+		return refuse(p, "?id= is there twice");
+	if (!value.len)
+		return refuse(p, "?id= needs a name");
+	return decode(p, value, "value of ?id=", &p->out.identity);
+}
+
 static int take_tls(struct parser *p, struct view value)
 {
 	if (!view_is_nocase(value, "none"))
@@ -337,7 +346,7 @@ static int refuse_parameter(struct parser *p, struct view name)
 		return refuse_password(p);
 	text_printable(shown, sizeof(shown), name.data, name.len);
 	snprintf(message, sizeof(message),
-	    "it has no parameter '%s'; there are ?auth=, ?authzid= and ?tls=none", shown);
+	    "it has no parameter '%s'; there are ?auth=, ?authzid=, ?id= and ?tls=none", shown);
 	return refuse(p, message);
 }
 
@@ -354,6 +363,8 @@ static int take_parameter(struct parser *p, struct view pair)
 		return take_auth(p, value);
 	if (view_is_nocase(name, "authzid"))
 		return take_authzid(p, value);
+	if (view_is_nocase(name, "id"))
+		return take_id(p, value);
 	if (view_is_nocase(name, "tls"))
 		return take_tls(p, value);
 	return refuse_parameter(p, name);
@@ -398,6 +409,9 @@ static const struct scheme *scheme_find(struct view name)
 /* Whose mailbox it is: domains know no case, the local part may. */
 static const char *identity_text(const struct parser *p)
 {
+	if (p->out.identity)
+		return p->out.identity;
+
 	const char *account = p->out.authzid ? p->out.authzid : p->out.user;
 	char *text = arena_printf(p->a, "%s@%s", account, p->out.host);
 	char *domain = memrchr(text, '@', strlen(account));

@@ -4,6 +4,7 @@
  *   imap://user@host[:port]/       STARTTLS required, port 143; ?tls=none must be asked for
  *   ?auth=MECHANISM  plain login scram-sha-1 scram-sha-256 xoauth2
  *   ?authzid=NAME    account to act for
+ *   ?id=NAME         whose mailbox it is, where user and host do not tell (see identity)
  *
  * The user part is percent-encoded ('@' in it may stand as it is: the last one before the host
  * counts). Where the URL has no user, OS login name is NOT assumed: it is an error. */

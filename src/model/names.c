@@ -261,6 +261,14 @@ static void leave_inbox(struct speller *sp, struct path *path)
 
 /* ---- what a folder would like to be called ---- */
 
+/* "cur" is reserved in a Maildir, "cur_" is not. */
+static void leave_reserved(struct speller *sp, struct path *path)
+{
+	char **last = &path->parts[path->depth - 1];
+
+	*last = fit_part(sp, arena_printf(sp->a, "%s_", *last), part_room(sp->rules));
+}
+
 static char *own_part(struct speller *sp, const char *part)
 {
 	return fit_part(sp, spell_part(sp, part), part_room(sp->rules));
@@ -299,8 +307,7 @@ static struct path wish(struct solver *s, size_t i, unsigned attempt)
 	if (attempt > 1 || !s->rules->delimiter)
 		join_parts(&sp, &path);
 	if (attempt > 2)
-		path.parts[path.depth - 1] =
-		    arena_printf(&s->scratch, "%s_", path.parts[path.depth - 1]);
+		leave_reserved(&sp, &path);
 	path.change = sp.change | (attempt ? NAME_REFUSED : 0u);
 	return path;
 }

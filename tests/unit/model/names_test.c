@@ -430,8 +430,17 @@ static const struct scenario scenarios[] = {
 	    {"a/b", .target = "a_b", .change = NAME_REFUSED | NAME_FLAT, .attempt = 2},
 	    {"a/b/c", .target = "a_b/c", .change = NAME_REFUSED | NAME_FLAT},
 	    {"x*/y*/z", .target = "x__y__z", .change = NAME_REFUSED | NAME_FLAT, .attempt = 2},
-	    {"INBOX/i", .target = "INBOX_i", .change = NAME_REFUSED | NAME_FLAT, .attempt = 3},
+	    {"INBOX/i", .target = "INBOX_i", .change = NAME_REFUSED | NAME_FLAT, .attempt = 2},
 	    {"a_b", .target = "a_b_2", .change = NAME_REFUSED | NAME_CLASH, .attempt = 2}},
+    },
+    {
+	.name = "refused three times",
+	.rules = {.delimiter = '/', .part_max = 24},
+	.want = {{"tmp", .target = "tmp_", .change = NAME_REFUSED, .attempt = 3},
+	    {"tmp/cur", .target = "tmp__cur_", .change = NAME_REFUSED | NAME_FLAT, .attempt = 3},
+	    {"tmp/x", .target = "tmp_/x", .change = NAME_REFUSED},
+	    {"exactly-twenty-four-byte", .target = "exactly-twenty-four~3c86",
+		.change = NAME_REFUSED | NAME_TOO_LONG, .attempt = 3}},
     },
     {.name = "nothing", .rules = {.delimiter = '/'}},
 };
@@ -594,7 +603,7 @@ static void test_random_worlds(void **state)
 		check_same(&m, &w, &shuffled, &other, true);
 		check_memory(&m, &w, &rules, false);
 		for (size_t i = 0; i < m.count; i++) /* refusals at random: still apart */
-			m.entries[i].attempt += random_below(2);
+			m.entries[i].attempt += random_below(4);
 		name_map_solve(&m, &w.there, &rules);
 		check_distinct(&m, &rules);
 	}
