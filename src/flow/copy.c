@@ -132,7 +132,7 @@ void copy_abandon(struct lane *l, struct folder_job *job)
 	while (l->source && (w = l->from->abandon(l->source)))
 		window_free(&w);
 	while (l->destination && (w = l->to->abandon(l->destination))) {
-		ledger_receive(l->ledger, job->memory, w, &ignored);
+		window_receive(l, job, w, &ignored);
 		window_free(&w);
 	}
 	while ((w = job->retry)) {

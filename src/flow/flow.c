@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "flow/lane.h"
 
-#define LINK_TRIES 6     /* in a row without an item stored */
+#define LINK_TRIES 6 /* in a row without an item stored */
 
 /* ---- telling ---- */
 
@@ -36,6 +36,7 @@ void lane_exception(struct lane *l, const struct folder_job *job, enum cause cau
 	text_printable(reason, sizeof(reason), raw, (size_t)len);
 	x.reason = reason;
 	l->summary->notes += cause_exit(cause) == 0;
+	l->summary->not_copied += cause == CAUSE_MISSING || cause == CAUSE_IN_DOUBT;
 	watch->exception(watch->arg, &x);
 }
 
@@ -195,7 +196,7 @@ static int idle_job(struct lane *l, struct folder_job *job, struct err *e)
 static void restart_job(struct lane *l, struct folder_job *job)
 {
 	l->progress.items_total -= job->planned < l->progress.items_total ? job->planned : 0;
-	l->progress.items_total += job->stored_now;
+	l->progress.items_total += job->stored_now - job->stored_before;
 	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
 	job->wanted = 0;
 	job->planned = 0;

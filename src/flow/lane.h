@@ -86,9 +86,10 @@ struct folder_job {
 	struct view *doubted; /* source ids kept for the end, sorted */
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
-	uint64_t stored_now, bytes_now, planned;
-	bool careful;   /* the window under way is one that is put again */
-	bool undecided; /* the destination never came to rest after a lost link */
+	uint64_t stored_now, bytes_now;
+	uint64_t planned, stored_before; /* at the last planning: to do, done before it */
+	bool careful;                    /* the window under way is one that is put again */
+	bool undecided;                  /* the destination never came to rest after a lost link */
 	struct arena arena;
 };
 
@@ -132,7 +133,9 @@ void window_free(struct window **w);
 /* After next(): identities, and what could not be read goes to todo, ledger or report.
  * *w = NULL when nothing of it is left to put. */
 int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
-/* After settle(): receipts to the ledger; what may be put again joins job->retry or todo. Frees w. */
+/* Receipts of a window to the ledger, the expectations and the report. */
+int window_receive(struct lane *l, struct folder_job *job, const struct window *w, struct err *e);
+/* After settle(): its receipts, and what may be put again joins job->retry or todo. Frees w. */
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
 
 /* ---- resolve.c ---- */

@@ -222,6 +222,7 @@ static void count_plan(struct lane *l, struct folder_job *job)
 	for (size_t i = 0; i < job->todo_count; i++)
 		bytes += job->todo[i].size;
 	job->planned = job->todo_count;
+	job->stored_before = job->stored_now;
 	l->progress.items_total += job->todo_count;
 	l->progress.bytes_total += bytes;
 	lane_progress(l);

@@ -3,7 +3,9 @@
  * The destination is given time to come to rest, then asked what appeared since the folder's tail;
  * what the ledger owns already, for whatever source, is subtracted; the rest is matched with the
  * intents by size, Message-ID and header digest, first with the date and then without (some servers
- * ignore dates). Items stored without a told id are first in line: otherwise their twins adopt them.
+ * ignore dates); where only sizes differ (some servers change line ends), the bodies are read and
+ * their digests decide. Items stored without a told id are first in line: otherwise their twins
+ * adopt them.
  *
  * Promises: an intent ends as adopted, released or doubted; nothing else. */
 #include "flow/lane.h"
@@ -142,28 +144,46 @@ static bool same_date(const struct date *a, const struct date *b)
 	return a->known && b->known && a->instant == b->instant;
 }
 
-static struct candidate *find_match(struct resolver *r, const struct ledger_intent *i, bool dated)
+/* The first candidate with that header digest; candidate_count = none. */
+static size_t first_with_header(const struct resolver *r, const struct identity *identity)
 {
-	struct candidate key = {.fact.identity = i->identity};
 	size_t low = 0, high = r->candidate_count;
 
-	while (low < high) { /* the first with that header */
+	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (compare_headers(&r->candidates[middle].fact.identity, &key.fact.identity) < 0)
+		if (compare_headers(&r->candidates[middle].fact.identity, identity) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (; low < r->candidate_count; low++) {
-		struct candidate *c = &r->candidates[low];
+	return low;
+}
 
-		if (compare_headers(&c->fact.identity, &i->identity))
+/* The next candidate of that header digest that nobody has, from *AT on; NULL = none. */
+static struct candidate *next_free(
+    const struct resolver *r, const struct identity *identity, size_t *at)
+{
+	for (; *at < r->candidate_count; ++*at) {
+		struct candidate *c = &r->candidates[*at];
+
+		if (compare_headers(&c->fact.identity, identity))
 			return NULL;
-		if (!c->taken && identity_same(&c->fact.identity, &i->identity) &&
+		if (!c->taken)
+			return ++*at, c;
+	}
+	return NULL;
+}
+
+static struct candidate *find_match(struct resolver *r, const struct ledger_intent *i, bool dated)
+{
+	size_t at = first_with_header(r, &i->identity);
+	struct candidate *c;
+
+	while ((c = next_free(r, &i->identity, &at)))
+		if (identity_same(&c->fact.identity, &i->identity) &&
 		    (!dated || same_date(&c->fact.date, &i->date)))
 			return c;
-	}
 	return NULL;
 }
 
@@ -206,6 +226,51 @@ static int match_round(struct resolver *r, bool unlocated, bool dated, struct er
 			return -1;
 	}
 	return 0;
+}
+
+static int match_all(struct resolver *r, struct err *e)
+{
+	return match_round(r, true, true, e) || match_round(r, false, true, e) ||
+		       match_round(r, true, false, e) || match_round(r, false, false, e)
+		   ? -1
+		   : 0;
+}
+
+/* ---- where only sizes differ ---- */
+
+static int take_digest(void *arg, const struct fact *fact, struct err *e)
+{
+	struct resolver *r = arg;
+
+	(void)e;
+	for (size_t i = 0; fact->has_identity && i < r->candidate_count; i++)
+		if (view_eq(r->candidates[i].id, fact->id))
+			memcpy(r->candidates[i].fact.identity.body, fact->identity.body,
+			    sizeof(fact->identity.body));
+	return 0;
+}
+
+/* Read the candidates that share a header with an intent still open. */
+static int read_bodies(struct resolver *r, struct err *e)
+{
+	struct view *ids = arena_new(&r->arena, r->candidate_count, sizeof(*ids));
+	struct changes_ask ask = {.digest = true, .ids = ids};
+	struct fact_sink sink = {take_digest, r};
+	struct changes_told told;
+
+	for (size_t k = 0; k < r->candidate_count; k++) {
+		bool wanted = false;
+
+		for (size_t i = 0; i < r->count && !wanted; i++)
+			wanted = !r->done[i] && !r->candidates[k].taken &&
+				 !compare_headers(
+				     &r->intents[i].identity, &r->candidates[k].fact.identity);
+		if (wanted)
+			ids[ask.count++] = r->candidates[k].id;
+	}
+	if (!ask.count)
+		return 0;
+	return r->l->to->changes(r->l->destination, &r->job->target, &ask, &sink, &told, e);
 }
 
 /* ---- the rest ---- */
@@ -296,8 +361,7 @@ static int resolve(struct resolver *r, bool final, struct err *e)
 	    "%s: %zu intents to resolve%s", r->job->name, r->count, doubt ? ", in doubt" : "");
 	if ((doubt && await_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
 		return -1;
-	if (match_round(r, true, true, e) || match_round(r, false, true, e) ||
-	    match_round(r, true, false, e) || match_round(r, false, false, e))
+	if (match_all(r, e) || read_bodies(r, e) || match_all(r, e))
 		return -1;
 	return settle_rest(r, final, e);
 }

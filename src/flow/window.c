@@ -400,6 +400,22 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 	return -1;
 }
 
+int window_receive(struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+{
+	if (ledger_receive(l->ledger, job->memory, w, e))
+		return -1;
+	for (size_t i = 0; i < w->count; i++) {
+		const struct window_item *item = &w->items[i];
+
+		if (item->state == ITEM_STORED)
+			expect_item(l, job, item);
+		else if (item->state == ITEM_REFUSED)
+			lane_exception(l, job, item->cause, item->id, item->msgid,
+			    "the destination answered \"%s\"", item->reason);
+	}
+	return 0;
+}
+
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
 {
 	struct window *done = *w;
@@ -408,20 +424,12 @@ int window_settle(struct lane *l, struct folder_job *job, struct window **w, str
 	for (size_t i = 0; i < done->count; i++)
 		if (done->items[i].state == ITEM_REFUSED)
 			concede(l, &done->items[i]);
-	if (ledger_receive(l->ledger, job->memory, done, e))
-		return window_free(w), -1;
-	for (size_t i = 0; i < done->count; i++) {
-		const struct window_item *item = &done->items[i];
-
-		if (item->state == ITEM_STORED)
-			expect_item(l, job, item);
-		else if (item->state == ITEM_REFUSED)
-			lane_exception(l, job, item->cause, item->id, item->msgid,
-			    "the destination answered \"%s\"", item->reason);
+	failed = window_receive(l, job, done, e);
+	if (!failed) {
+		put_again(l, job, done);
+		lane_progress(l);
+		failed = done->hold ? obey_hold(l, job, done, e) : 0;
 	}
-	put_again(l, job, done);
-	failed = done->hold ? obey_hold(l, job, done, e) : 0;
-	lane_progress(l);
 	window_free(w);
 	return failed;
 }

@@ -409,13 +409,13 @@ static const struct scheme *scheme_find(struct view name)
 /* Whose mailbox it is: domains know no case, the local part may. */
 static const char *identity_text(const struct parser *p)
 {
+	const char *account = p->out.authzid ? p->out.authzid : p->out.user;
+	char *text, *domain;
+
 	if (p->out.identity)
 		return p->out.identity;
-
-	const char *account = p->out.authzid ? p->out.authzid : p->out.user;
-	char *text = arena_printf(p->a, "%s@%s", account, p->out.host);
-	char *domain = memrchr(text, '@', strlen(account));
-
+	text = arena_printf(p->a, "%s@%s", account, p->out.host);
+	domain = memrchr(text, '@', strlen(account));
 	for (char *c = domain ? domain : text + strlen(text); *c; c++)
 		*c = (char)ascii_lower(*c);
 	return text;

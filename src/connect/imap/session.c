@@ -81,7 +81,7 @@ int imap_refused(
 	if (general == CAUSE_THROTTLED) {
 		e->next = ERR_WAIT;
 		e->wait_s = wait_s;
-		e->scope = scope < ERR_LINK ? ERR_LINK : scope;
+		e->scope = ERR_LINK; /* at login too: later it may be let in */
 	} else if (general == CAUSE_QUOTA) {
 		e->scope = ERR_MAILBOX;
 	}

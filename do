@@ -1,0 +1,187 @@
+#!/bin/sh
+# do - what a newcomer needs, by one word. Works on a fresh Debian 12 with nothing but apt:
+# each verb installs what it misses, as root or through sudo. ./do help lists the verbs.
+set -eu
+cd "$(dirname "$0")"
+export DEBIAN_FRONTEND=noninteractive
+GODWIT_CACHE=${GODWIT_CACHE:-$PWD/build/cache} # the mail servers for demo and tests
+export GODWIT_CACHE
+
+BUILD="gcc libc6-dev meson ninja-build pkg-config libssl-dev libgsasl-dev libsqlite3-dev libsodium-dev
+	libjansson-dev libutf8proc-dev scdoc"
+SERVERS="python3 openssl mount util-linux"
+LINT="clang-14 clang-format clang-tidy cppcheck shellcheck python3"
+FUZZ="clang-14 libclang-rt-14-dev llvm-14"
+TEST="libcmocka-dev $FUZZ"
+
+usage() {
+	cat <<'END'
+./do demo     migrate a sample mailbox between two real mail servers, here
+./do build    build build/godwit
+./do test     build with gcc and clang, run everything that tests it
+./do lint     what needs no running: format, include rule, static checks
+./do fuzz     fuzz the readers of what servers send; FUZZ_SECONDS=60 each
+./do faults   stop the program wherever it can stop, resume, compare
+
+Each installs the Debian packages it needs. demo, test and faults run mail
+servers in small roots of their own and must be root, or sudo.
+END
+}
+
+say() { echo "do: $*" >&2; }
+
+die() {
+	say "$*"
+	exit 1
+}
+
+# Packages.
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo DEBIAN_FRONTEND="$DEBIAN_FRONTEND" "$@"
+	else
+		die "must be root, or have sudo, for: $*"
+	fi
+}
+
+# Run all of this as root from here on.
+be_root() {
+	[ "$(id -u)" != 0 ] || return 0
+	command -v sudo >/dev/null || die "must be root, or have sudo: the mail servers run in roots of their own"
+	say "going on as root: the mail servers run in roots of their own"
+	exec sudo GODWIT_CACHE="$GODWIT_CACHE" "$PWD/do" "$@"
+}
+
+# What sudo made belongs to who asked for it.
+give_back() {
+	[ -z "${SUDO_UID:-}" ] || [ ! -d build ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" build
+}
+
+quietly() { # WHAT COMMAND...: its output only if it fails
+	what=$1 log=$(mktemp)
+	shift
+	if ! "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log"
+		die "$what failed, see above"
+	fi
+	rm -f "$log"
+}
+
+apt_updated=
+apt_update() {
+	[ -z "$apt_updated" ] || return 0
+	quietly "apt-get update" as_root apt-get -q update
+	apt_updated=yes
+}
+
+need() { # PACKAGE...
+	missing=
+	for package in "$@"; do
+		case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) in
+		installed) ;;
+		*) missing="$missing $package" ;;
+		esac
+	done
+	[ -n "$missing" ] || return 0
+	say "installing$missing"
+	apt_update
+	# shellcheck disable=SC2086 # the words of the list
+	quietly "apt-get install" as_root apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+		install --no-install-recommends $missing
+}
+
+need_servers() {
+	# shellcheck disable=SC2086
+	need $SERVERS
+	for server in dovecot cyrus courier; do
+		[ -e "$GODWIT_CACHE/servers/$server/.complete" ] || apt_update
+	done
+	sh tests/kit/fetch.sh "$GODWIT_CACHE/servers" || die "the mail servers could not be fetched"
+}
+
+# Building.
+
+configure() { # DIRECTORY COMPILER OPTION...
+	directory=$1 compiler=$2
+	shift 2
+	if [ -e "$directory/build.ninja" ]; then
+		[ $# = 0 ] || quietly "meson configure $directory" meson configure "$directory" "$@"
+	else
+		quietly "meson setup $directory" env CC="$compiler" meson setup "$directory" --buildtype=debugoptimized "$@"
+	fi
+}
+
+build() {
+	# shellcheck disable=SC2086
+	need $BUILD
+	configure build gcc
+	quietly "the build" ninja -C build
+}
+
+# The verbs.
+
+do_build() {
+	build
+	say "build/godwit is there; build/godwit help says what it can do"
+}
+
+do_demo() {
+	be_root demo
+	need_servers
+	build
+	status=0
+	python3 tests/kit/demo.py || status=$?
+	give_back
+	return $status
+}
+
+do_lint() {
+	# shellcheck disable=SC2086
+	need $BUILD $LINT
+	sh tests/lint/run.sh
+}
+
+do_fuzz() {
+	# shellcheck disable=SC2086
+	need $FUZZ
+	for target in imap_reader imap_text; do
+		sh tests/fuzz/run.sh $target "${FUZZ_SECONDS:-60}"
+	done
+}
+
+do_faults() {
+	be_root faults
+	# shellcheck disable=SC2086
+	need $SERVERS
+	build
+	status=0
+	GODWIT=$PWD/build/godwit python3 tests/faults/run.py "$@" || status=$?
+	give_back
+	return $status
+}
+
+do_test() {
+	be_root test
+	# shellcheck disable=SC2086
+	need $BUILD $LINT $TEST
+	need_servers
+	status=0
+	sh tests/all.sh || status=$?
+	give_back
+	return $status
+}
+
+verb=${1:-help}
+[ $# = 0 ] || shift
+case $verb in
+demo | test | build | lint | fuzz | faults) "do_$verb" "$@" ;;
+help | -h | --help) usage ;;
+*)
+	usage >&2
+	exit 2
+	;;
+esac
