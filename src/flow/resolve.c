@@ -30,6 +30,7 @@ struct resolver {
 	struct ledger_intent *intents;
 	bool *done;    /* of the intents */
 	unsigned *was; /* state of the older row they would replace, 0 = none */
+	bool *earlier; /* stored by an earlier pass: not among this one's counts */
 	size_t count;
 	struct candidate *candidates; /* sorted by header digest */
 	size_t candidate_count, candidate_size;
@@ -209,7 +210,7 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 		l->summary->bytes_stored += i->identity.size;
 		job->stored_now++;
 	}
-	l->summary->items_checked++;
+	l->summary->items_checked += !r->earlier[index];
 	check_compare(l, job, &x, &c->fact);
 	return ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e);
 }
@@ -343,6 +344,8 @@ static int drop_settled(struct resolver *r, struct err *e)
 			return -1;
 		r->done[i] = settled;
 		r->was[i] = found[i] ? rows[i].state : 0;
+		r->earlier[i] = found[i] && r->intents[i].state == INTENT_UNLOCATED &&
+				rows[i].pass != ledger_pass(r->l->ledger);
 	}
 	return 0;
 }
@@ -355,6 +358,7 @@ static int resolve(struct resolver *r, bool final, struct err *e)
 		return -1;
 	r->done = arena_new(&r->arena, r->count, sizeof(*r->done));
 	r->was = arena_new(&r->arena, r->count, sizeof(*r->was));
+	r->earlier = arena_new(&r->arena, r->count, sizeof(*r->earlier));
 	for (size_t i = 0; i < r->count; i++)
 		doubt = doubt || r->intents[i].state != INTENT_UNLOCATED;
 	log_debug(

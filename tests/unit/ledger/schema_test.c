@@ -317,13 +317,13 @@ static void test_rows(void **state)
 	    {row_extreme(ROW_ADOPTED, "why"),
 		"34323934393637323935|" EFFS "|2|4294967295|4294967295|128|1|0|"},
 	    {row_extreme(ROW_REFUSED, "why"),
-		"34323934393637323935|" EFFS "|3|4294967295|4294967295|128|1|34|why"},
+		"34323934393637323935|" EFFS "|3|4294967295|4294967295|128|1|30|why"},
 	    {row_extreme(ROW_OWED, ""),
-		"34323934393637323935|" EFFS "|4|4294967295|4294967295|128|1|34|"},
+		"34323934393637323935|" EFFS "|4|4294967295|4294967295|128|1|30|"},
 	};
 
 	(void)state;
-	assert_int_equal(CAUSE_MISSING, 34);
+	assert_int_equal(CAUSE_MISSING, 30); /* on disk for good: schema version 1 */
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		schema_put_row(&value, &table[i].row);
 		expect_record(decode_row, &value, table[i].text);
