@@ -165,6 +165,72 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 	return 0;
 }
 
+/* ---- items the source said nothing about ---- */
+
+void check_doubt_gone(struct folder_job *job, const struct window_item *item)
+{
+	struct window_item *copy;
+
+	if (job->gone_count == job->gone_size) {
+		job->gone_size = job->gone_size * 2 + 16;
+		job->gone = mem_grow(job->gone, job->gone_size, sizeof(*job->gone));
+	}
+	copy = &job->gone[job->gone_count++];
+	*copy = *item;
+	copy->id = arena_copy(&job->arena, item->id);
+	copy->stored_id = (struct view){0};
+	copy->msgid = "";
+	copy->cause = CAUSE_UNREADABLE;
+	copy->reason = "the source lists it, and does not give it";
+	copy->state = ITEM_GONE;
+}
+
+static int take_still_there(void *arg, const struct fact *fact, struct err *e)
+{
+	struct folder_job *job = arg;
+
+	(void)e;
+	for (size_t i = 0; i < job->gone_count; i++)
+		if (view_eq(job->gone[i].id, fact->id))
+			job->gone[i].state = ITEM_UNREADABLE;
+	return 0;
+}
+
+static int settle_gone(
+    struct lane *l, struct folder_job *job, const struct window_item *item, struct err *e)
+{
+	if (item->state == ITEM_UNREADABLE) {
+		lane_exception(l, job, item->cause, item->id, "", "%s", item->reason);
+		return ledger_refuse(l->ledger, job->memory, item, ROW_OWED, e);
+	}
+	lane_exception(l, job, CAUSE_GONE, item->id, "",
+	    "it was deleted at the source before it could be read");
+	return item->was ? ledger_forget(l->ledger, job->memory,
+			       &(struct ledger_row){.source_id = item->id, .state = item->was}, e)
+			 : 0;
+}
+
+int check_gone(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct view *ids = arena_new(&scratch, job->gone_count, sizeof(*ids));
+	struct changes_ask ask = {.ids = ids, .count = job->gone_count};
+	struct fact_sink sink = {take_still_there, job};
+	struct changes_told told;
+
+	if (!job->gone_count)
+		return 0;
+	for (size_t i = 0; i < job->gone_count; i++)
+		ids[i] = job->gone[i].id;
+	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
+		return -1;
+	for (size_t i = 0; i < job->gone_count; i++)
+		if (settle_gone(l, job, &job->gone[i], e))
+			return -1;
+	job->gone_count = 0;
+	return 0;
+}
+
 /* ---- what earlier passes could not copy ---- */
 
 static int take_standing(void *arg, const struct ledger_row *row, struct err *e)

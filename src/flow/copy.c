@@ -117,6 +117,7 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    copy_doubted(l, job, e) ||          /* and those that may have been there */
 	    resolve_folder(l, job, true, e) ||  /* ids that receipts did not tell */
 	    check_stored(l, job, e) ||          /* is it all there? */
+	    check_gone(l, job, e) ||            /* what the source did not give: is it gone? */
 	    mark_folder(l, job, e) ||           /* flags that changed */
 	    check_standing(l, job, e))          /* what older passes could not copy */
 		return -1;

@@ -162,6 +162,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->todo);
 	free(job->stored);
 	free(job->changes);
+	free(job->gone);
 	arena_free(&job->arena);
 	*job = (struct folder_job){0};
 }
@@ -198,6 +199,7 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	l->progress.items_total -= job->planned < l->progress.items_total ? job->planned : 0;
 	l->progress.items_total += job->stored_now - job->stored_before;
 	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
+	job->gone_count = 0;
 	job->wanted = 0;
 	job->planned = 0;
 	job->undecided = false;

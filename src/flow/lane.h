@@ -83,6 +83,8 @@ struct folder_job {
 	size_t stored_count, stored_size;
 	struct change *changes;
 	size_t change_count, change_size;
+	struct window_item *gone; /* perhaps; ids and nothing else that points */
+	size_t gone_count, gone_size;
 	struct view *doubted; /* source ids kept for the end, sorted */
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
@@ -150,6 +152,10 @@ void check_expect(struct folder_job *job, const struct expectation *x);
 /* Tell the differences between what was sent and what is there; returns the flags that are. */
 void check_compare(
     struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact);
+/* The source did not give an item and said nothing: gone, perhaps. */
+void check_doubt_gone(struct folder_job *job, const struct window_item *item);
+/* Ask the source whether those are gone indeed; those that are not are owed. */
+int check_gone(struct lane *l, struct folder_job *job, struct err *e);
 /* Tell again of what earlier passes could not copy. */
 int check_standing(struct lane *l, struct folder_job *job, struct err *e);
 

@@ -14,6 +14,7 @@ struct planner {
 	struct arena arena; /* of the batch */
 	struct todo batch[BATCH];
 	size_t count;
+	uint64_t seen;
 };
 
 static void *grow(void *array, size_t count, size_t *size, size_t each)
@@ -94,6 +95,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 
 	if (fact->gone)
 		return 0;
+	p->seen++;
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
 	    .date = fact->date,
@@ -228,6 +230,20 @@ static void count_plan(struct lane *l, struct folder_job *job)
 	lane_progress(l);
 }
 
+/* A source that counts more than it lists would lose us the difference, were its cursor kept. */
+static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen)
+{
+	uint64_t total = job->told.total;
+
+	if (!job->told.complete || seen >= total)
+		return;
+	lane_exception(l, job, CAUSE_UNREADABLE, (struct view){0}, "",
+	    "the source counts %llu messages in the folder and lists %llu",
+	    (unsigned long long)total, (unsigned long long)seen);
+	l->summary->not_copied += total - seen;
+	job->told.cursor = job->memory->cursor;
+}
+
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct planner *p = NEW(struct planner);
@@ -240,6 +256,8 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	failed = plan_owed(l, job, e) ||
 		 l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
 		 judge_batch(p, e);
+	if (!failed)
+		check_complete(l, job, p->seen);
 	arena_free(&p->arena);
 	free(p);
 	if (failed)

@@ -46,6 +46,7 @@ static int await_rest(struct lane *l, struct folder_job *job, struct err *e)
 	struct cursor before = {""}, now;
 	int still = 0;
 
+	job->undecided = false;
 	for (int probe = 0; probe < PROBES; probe++) {
 		if (l->to->now(l->destination, &job->target, &now, e))
 			return -1;

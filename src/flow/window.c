@@ -236,11 +236,7 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 	case ITEM_STREAM:
 		return peek_stream(w, e);
 	case ITEM_GONE:
-		lane_exception(l, job, CAUSE_GONE, item->id, "",
-		    "it was deleted at the source before it could be read");
-		if (item->was)
-			return ledger_forget(l->ledger, job->memory,
-			    &(struct ledger_row){.source_id = item->id, .state = item->was}, e);
+		check_doubt_gone(job, item);
 		return 0;
 	case ITEM_AGAIN:
 		if (item->tries < TRIES) {

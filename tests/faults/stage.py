@@ -28,7 +28,7 @@ sys.path.insert(0, str(HERE.parent / "kit"))
 
 import fakeimap  # noqa: E402
 
-GODWIT = os.environ.get("GODWIT") or str(HERE.parents[1] / "build" / "src" / "godwit")
+GODWIT = os.environ.get("GODWIT") or str(HERE.parents[1] / "build" / "godwit")
 PASSWORD = "s3cr3t-Pa55w0rd"
 FULL = ("IMAP4rev1 LITERAL+ SASL-IR ID NAMESPACE UIDPLUS MULTIAPPEND CONDSTORE ENABLE ESEARCH CHILDREN "
         "LIST-EXTENDED LIST-STATUS SPECIAL-USE UNSELECT AUTH=PLAIN")
@@ -318,9 +318,10 @@ class Stage:
         """'' or what differs between source and destination."""
         source = self.at_source() - collections.Counter(missing_allowed or {})
         destination = self.at_destination() - collections.Counter(extra_allowed or {})
-        return "".join("%s %d: %s\n" % (word, count, key) for word, items in
-                       (("lost", source - destination), ("doubled or foreign", destination - source))
-                       for key, count in items.items())
+        lines = ["%s %d: %s\n" % (word, count, key) for word, items in
+                 (("lost", source - destination), ("doubled or foreign", destination - source))
+                 for key, count in items.items()]
+        return "".join(lines[:4]) + ("... %d lines in all\n" % len(lines) if len(lines) > 4 else "")
 
     def unfired(self):
         return self.source.unfired() + self.destination.unfired()

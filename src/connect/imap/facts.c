@@ -291,8 +291,7 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 	snprintf(set, sizeof(set), "%" PRIu64 ":*", w.least_uid);
 	if (fetch(&w, ask, set, modifier, e))
 		return -1;
-	if (told->complete && w.told > told->total)
-		told->total = w.told;
+	told->total = im->exists; /* mail may have come or gone meanwhile */
 	return 0;
 }
 

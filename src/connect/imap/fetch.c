@@ -1,7 +1,9 @@
 /* fetch.c - bodies out of an IMAP folder: windows are announced (one UID FETCH each, pipelined) and
- * come back in order, with their bodies in the window's buffer or as a stream. The literal's length
- * is the truth, not RFC822.SIZE. A body that is missing, NIL or empty is asked for again alone, and
- * never handed on as an empty message. Does not: decide what to fetch, or in what portions. */
+ * come back in order, with their bodies in the window's buffer or as a stream. Servers may work on
+ * several of these commands at once (Dovecot does when its output is full), so a body belongs to
+ * whichever window wants its UID. The literal's length is the truth, not RFC822.SIZE. A body that is
+ * missing, NIL or empty is asked for again alone, and never handed on as an empty message.
+ * Does not: decide what to fetch, or in what portions. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,12 +17,8 @@ struct imap_fetch {
 	char tag[16];
 	uint32_t *uids; /* of the window's items */
 	size_t count;
-	/* the response under way */
-	size_t body_at, body_len; /* where its body lies in the window's buffer */
-	bool body_here;           /* a literal was taken in */
-	uint64_t body_real;       /* length of one that was too large to be taken in */
-	bool skip;                /* its bytes are not wanted */
-	bool heard;               /* of the item of a window of one: a FETCH came */
+	bool heard;    /* of the item of a window of one: a FETCH came */
+	bool answered; /* the tagged answer came */
 	/* a body handed over as a stream */
 	struct item_stream stream;
 	struct imap *im;
@@ -82,11 +80,25 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	return failed;
 }
 
-static struct window_item *find_item(struct imap_fetch *f, uint64_t uid)
+static struct window_item *find_in(const struct imap_fetch *f, uint64_t uid)
 {
-	for (size_t i = 0; i < f->count; i++)
+	for (size_t i = 0; f->window && i < f->count; i++)
 		if (f->uids[i] == uid)
 			return &f->window->items[i];
+	return NULL;
+}
+
+/* Who wants that UID. */
+static struct window_item *find_item(struct imap *im, uint64_t uid, struct imap_fetch **owner)
+{
+	for (struct imap_fetch *f = im->fetch_first; f; f = f->next) {
+		struct window_item *item = find_in(f, uid);
+
+		if (item) {
+			*owner = f;
+			return item;
+		}
+	}
 	return NULL;
 }
 
@@ -117,80 +129,105 @@ static int stream_read(struct item_stream *stream, struct view *out, struct err 
 
 /* The literal is larger than anything godwit shall carry: its item is given up, and so must the
  * connection be, because the bytes would come. */
-static void give_up_item(struct imap *im, struct imap_fetch *f, uint64_t len)
+static void give_up_item(
+    struct imap *im, struct imap_fetch *f, struct window_item *item, uint64_t len)
 {
-	struct window_item *item =
-	    f->count == 1 ? f->window->items : find_item(f, im->reader.literal_uid);
 	char text[120];
 
 	snprintf(text, sizeof(text),
 	    "the source announces %" PRIu64 " bytes, more than the limit of %" PRIu64, len,
 	    im->env.max_item);
-	if (item)
-		set_reason(f->window, item, ITEM_UNREADABLE, CAUSE_TOO_BIG, text);
+	set_reason(f->window, item, ITEM_UNREADABLE, CAUSE_TOO_BIG, text);
 	im->half_sent = true;
 }
 
-/* A body begins. 1 = hand the window over now. */
-static int begin_body(struct imap *im, struct imap_fetch *f)
+static void begin_stream(struct imap *im, struct imap_fetch *f, uint64_t len)
 {
-	struct window *w = f->window;
-	uint64_t len = im->reader.literal_len;
+	f->window->items[0].state = ITEM_STREAM;
+	f->window->items[0].size = len;
+	f->stream = (struct item_stream){len, stream_read};
+	f->left = len;
+	f->window->stream = &f->stream;
+	im->body = (struct imap_body){0};
+}
 
-	f->heard = true;
-	if (im->env.max_item && len > im->env.max_item) {
-		give_up_item(im, f, len);
+/* A body begins. 1 = hand *ready's window over now. Where the UID was not told yet, it is taken into
+ * the oldest window and moved when it is known. */
+static int begin_body(struct imap *im, struct imap_fetch **ready)
+{
+	struct imap_fetch *f = im->fetch_first;
+	struct window_item *item = find_item(im, im->reader.literal_uid, &f);
+	uint64_t len = im->reader.literal_len;
+	struct window *w = f->window;
+
+	im->body = (struct imap_body){.real = len, .skip = true};
+	if (!item && w && f->count == 1 && !f->next)
+		item = w->items;
+	*ready = f;
+	if (item)
+		f->heard = true;
+	if (item && im->env.max_item && len > im->env.max_item) {
+		give_up_item(im, f, item, len);
 		return 1;
 	}
-	if (w->alone && len) {
-		w->items[0].state = ITEM_STREAM;
-		w->items[0].size = len;
-		f->stream = (struct item_stream){len, stream_read};
-		f->left = len;
-		w->stream = &f->stream;
+	if (item && w->alone && len) {
+		begin_stream(im, f, len);
 		return 1;
 	}
-	f->body_at = w->body.len;
-	f->body_len = 0;
-	f->body_real = len;
-	f->skip = len > w->body.max - w->body.len || !buf_room(&w->body, len);
-	f->body_here = !f->skip;
+	if (w && len <= w->body.max - w->body.len && buf_room(&w->body, len)) {
+		im->body.window = w;
+		im->body.at = w->body.len;
+		im->body.skip = false;
+	}
 	return 0;
 }
 
-static void take_piece(struct imap *im, struct imap_fetch *f)
+static void take_piece(struct imap *im)
 {
-	if (f->skip)
-		return;
-	buf_add_view(&f->window->body, im->reader.data);
-	f->body_len += im->reader.data.len;
+	if (!im->body.skip)
+		buf_add_view(&im->body.window->body, im->reader.data);
 }
 
-static void end_body(struct imap_fetch *f, const struct imap_response *r)
+/* Its bytes are in W, wherever they were taken in. -1 = no room for them. */
+static int bring_body(struct imap *im, struct window *w, const struct imap_node *quoted)
+{
+	struct view bytes = imap_node_text(quoted); /* short ones may come quoted */
+
+	if (im->body.window == w)
+		return 0;
+	if (im->body.window)
+		bytes = view_make(im->body.window->body.data + im->body.at, (size_t)im->body.real);
+	im->body.at = w->body.len;
+	im->body.real = bytes.len;
+	return buf_add_view(&w->body, bytes);
+}
+
+static void end_body(struct imap *im, const struct imap_response *r)
 {
 	const struct imap_node *first = r->args ? r->args->child : NULL;
 	const struct imap_node *body = imap_node_value(first, "BODY[]");
-	struct window *w = f->window;
+	struct imap_fetch *f;
 	struct window_item *item;
 	uint64_t uid;
 
-	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !(item = find_item(f, uid)))
+	if (view_is_nocase(r->name, "UIDFETCH") && r->has_number)
+		uid = r->number;
+	else if (imap_node_number(imap_node_value(first, "UID"), &uid))
+		return;
+	if (!(item = find_item(im, uid, &f)) || item->state != ITEM_WANTED || !body)
 		return;
 	f->heard = true;
-	if (body && body->kind == IMAP_NODE_STRING && body->text.len &&
-	    item->state == ITEM_WANTED) {
-		f->body_at = w->body.len; /* short ones may come quoted */
-		f->body_len = body->text.len;
-		f->body_here = !buf_add_view(&w->body, body->text);
+	if (body->kind == IMAP_NODE_BODY && im->body.skip && im->body.real) {
+		item->state = ITEM_AGAIN; /* RFC822.SIZE was a lie, or its UID came late */
+		item->size = im->body.real;
+		return;
 	}
-	if (f->body_here && f->body_len && item->state == ITEM_WANTED) {
-		item->state = ITEM_READ;
-		item->offset = f->body_at;
-		item->len = f->body_len;
-	} else if (f->skip && item->state == ITEM_WANTED) {
-		item->state = ITEM_AGAIN; /* RFC822.SIZE was a lie */
-		item->size = f->body_real;
-	}
+	if ((body->kind != IMAP_NODE_BODY && body->kind != IMAP_NODE_STRING) ||
+	    bring_body(im, f->window, body) || !im->body.real)
+		return;
+	item->state = ITEM_READ;
+	item->offset = im->body.at;
+	item->len = (size_t)im->body.real;
 }
 
 /* The command is over: what became of items that did not come. */
@@ -212,70 +249,69 @@ static void judge_missing(struct imap *im, struct imap_fetch *f, struct window_i
 		    "the source gave the message without any content");
 }
 
-static int finish(struct imap *im, struct imap_fetch *f, struct err *e)
+static int take_tagged(struct imap *im, struct err *e)
 {
+	const struct imap_response *r = &im->reader.response;
+	struct imap_fetch *f = im->fetch_first;
 	int wait_s;
 
-	if (im->reader.response.status != IMAP_OK &&
-	    imap_general_cause(&im->reader.response, &wait_s))
+	while (f && (f->answered || !view_is(r->tag, f->tag)))
+		f = f->next;
+	if (!f)
+		return imap_broken(im, e, "an answer to no command");
+	if (r->status != IMAP_OK && imap_general_cause(r, &wait_s))
 		return imap_refused(im, CAUSE_THROTTLED, ERR_LINK, "reading was refused", e);
-	for (size_t i = 0; i < f->count; i++)
+	f->answered = true;
+	for (size_t i = 0; f->window && i < f->count; i++)
 		judge_missing(im, f, &f->window->items[i]);
 	return 0;
 }
 
-/* Take in the oldest command until its window can be handed over. 1 = with its stream begun (the
- * command goes on behind it), 0 = it is over, -1. */
-static int receive(struct imap *im, struct imap_fetch *f, struct err *e)
+/* Take in what comes until the oldest command is answered, or a stream begins (*ready, its window
+ * may be a later one). */
+static int receive(struct imap *im, struct imap_fetch **ready, struct err *e)
 {
 	const struct imap_response *r = &im->reader.response;
 	enum imap_event event;
 
-	for (;;) {
+	*ready = im->fetch_first;
+	while (!im->fetch_first->answered) {
 		if (imap_next_event(im, &event, e))
 			return -1;
-		if (event == IMAP_EVENT_LITERAL && f->window && begin_body(im, f))
-			return 1;
-		if (event == IMAP_EVENT_DATA && f->window)
-			take_piece(im, f);
+		if (event == IMAP_EVENT_LITERAL && begin_body(im, ready))
+			return 0;
+		if (event == IMAP_EVENT_DATA && im->body.window)
+			take_piece(im);
 		if (event != IMAP_EVENT_RESPONSE)
 			continue;
-		if (r->kind == IMAP_TAGGED && !view_is(r->tag, f->tag))
-			return imap_broken(im, e, "an answer to no command");
-		if (r->kind == IMAP_TAGGED)
-			return f->window ? finish(im, f, e) : 0;
-		if (f->window &&
-		    (view_is_nocase(r->name, "FETCH") || view_is_nocase(r->name, "UIDFETCH")))
-			end_body(f, r);
-		f->body_here = f->skip = false;
+		if (r->kind == IMAP_TAGGED && take_tagged(im, e))
+			return -1;
+		if (view_is_nocase(r->name, "FETCH") || view_is_nocase(r->name, "UIDFETCH"))
+			end_body(im, r);
+		im->body = (struct imap_body){0};
+		*ready = im->fetch_first;
 	}
+	return 0;
 }
 
 int imap_next(struct session *s, struct window **w, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	struct imap_fetch *f = im->fetch_first;
-	int result;
+	struct imap_fetch *f;
 
+	*w = NULL;
 	if (im->half_sent)
 		return imap_broken(im, e, "a message too large to be carried was on its way");
-	if (f && !f->window) { /* behind a stream: read to the end of its command */
-		if (receive(im, f, e))
+	while (im->fetch_first) {
+		if (receive(im, &f, e))
 			return -1;
-		fetch_free(pop(im));
-		f = im->fetch_first;
-	}
-	*w = NULL;
-	if (!f)
-		return 0;
-	result = receive(im, f, e);
-	if (result < 0)
-		return -1;
-	*w = f->window;
-	if (result == 1)
+		*w = f->window;
 		f->window = NULL;
-	else
-		fetch_free(pop(im));
+		if (f->answered)
+			fetch_free(pop(im));
+		if (*w)
+			return 0;
+	}
 	return 0;
 }
 

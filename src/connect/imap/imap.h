@@ -53,6 +53,14 @@ struct imap_namespace {
 	enum folder_space space;
 };
 
+/* The body that flows by (fetch.c). */
+struct imap_body {
+	struct window *window; /* whose buffer takes it in; NULL = none */
+	size_t at;             /* where in that buffer */
+	uint64_t real;         /* its length as announced */
+	bool skip;             /* its bytes are not wanted, or there was no room */
+};
+
 struct imap_fetch;  /* fetch.c: a wanted window */
 struct imap_append; /* append.c: a put window */
 
@@ -86,6 +94,7 @@ struct imap {
 	uint64_t now_uidvalidity, now_uidnext;
 	bool half_sent; /* a command was broken off: nothing can follow it on this connection */
 	/* pipelines */
+	struct imap_body body;
 	struct imap_fetch *fetch_first, **fetch_last;
 	struct imap_append *append_first, **append_last;
 	struct arena mark_arena;

@@ -107,6 +107,8 @@ static void note_exists(struct imap *im, const struct imap_response *r)
 {
 	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
 		im->exists = r->number;
+	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && im->exists)
+		im->exists--;
 }
 
 static int give_back(struct imap *im, struct err *e)

@@ -1,0 +1,81 @@
+#!/bin/sh
+# all.sh - everything that tests godwit; `./do test` runs it when all it needs is installed.
+#
+# The last line is "N passed, N failed". Nothing stops at the first failure: the rest is run
+# too, so that one run tells all. TESTS (build/tests) is where logs are kept.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+logs=${TESTS:-$PWD/build/test-logs}
+rm -rf "$logs"
+mkdir -p "$logs/sanitizers"
+: >"$logs/steps"
+meson_logs=
+
+banner() { printf '\n== %s (%s)\n' "$1" "$(date +%H:%M:%S)"; }
+
+step() { # NAME COMMAND...
+	name=$1
+	shift
+	banner "$name"
+	if "$@" >"$logs/step.log" 2>&1; then
+		echo "ok $name" >>"$logs/steps"
+	else
+		cat "$logs/step.log"
+		echo "== $name FAILED"
+		echo "failed $name" >>"$logs/steps"
+		return 1
+	fi
+}
+
+compiled() { # DIRECTORY COMPILER OPTION...
+	directory=$1 compiler=$2
+	shift 2
+	if [ -e "$directory/build.ninja" ]; then
+		meson configure "$directory" -Dtests=enabled
+	else
+		CC=$compiler meson setup "$directory" --buildtype=debugoptimized -Dtests=enabled "$@"
+	fi && ninja -C "$directory"
+}
+
+run() { # NAME DIRECTORY MESON-TEST-OPTION...
+	name=$1 directory=$2
+	shift 2
+	banner "$name"
+	meson_logs="$meson_logs $directory/meson-logs/all.json"
+	rm -f "$directory/meson-logs/all.json"
+	meson test -C "$directory" --no-rebuild --print-errorlogs --logbase all "$@"
+}
+
+# What a sanitizer finds goes to a file of its own, also from a process whose end nobody looks at.
+no_reports() {
+	for report in "$logs/sanitizers/"*; do
+		[ -e "$report" ] || return 0
+		echo "--- $report"
+		cat "$report"
+	done
+	return 1
+}
+
+step "lint" sh tests/lint/run.sh
+
+step "build with gcc" compiled build gcc
+run "gcc: unit tests, transcripts, fuzzing, servers, faults" build
+
+step "build with clang" compiled build/clang clang-14
+run "clang: unit tests, transcripts" build/clang --suite unit --suite transcript
+
+export ASAN_OPTIONS="log_path=$logs/sanitizers/asan:exitcode=99:detect_stack_use_after_return=1"
+export UBSAN_OPTIONS="log_path=$logs/sanitizers/ubsan:print_stacktrace=1:halt_on_error=1:exitcode=99"
+export TSAN_OPTIONS="log_path=$logs/sanitizers/tsan:exitcode=99:halt_on_error=1"
+step "build with the address and undefined behaviour sanitizers" \
+	compiled build/asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false
+GODWIT_BRIEF=1 run "address and undefined behaviour sanitizers: all" build/asan --timeout-multiplier 4 \
+	--suite unit --suite transcript --suite servers --suite faults
+step "build with the thread sanitizer" compiled build/tsan gcc -Db_sanitize=thread
+run "thread sanitizer: where threads meet" build/tsan --timeout-multiplier 4 \
+	net_resolve net_conn net_tcp ledger_remote
+step "sanitizers found nothing" no_reports
+
+banner "all tests"
+# shellcheck disable=SC2086 # the words of the list
+exec python3 tests/kit/summary.py --steps "$logs/steps" $meson_logs
