@@ -50,7 +50,8 @@ struct window_item {
 	/* for the engine alone */
 	struct identity identity;
 	const char *msgid;
-	uint32_t flags_told; /* flags and date as they are at the source, where what is sent differs */
+	uint32_t
+	    flags_told; /* flags and date as they are at the source, where what is sent differs */
 	struct date date_told;
 	unsigned was;   /* enum row_state of an older row that this one replaces, 0 = none */
 	unsigned tries; /* how often it was put or wanted again */
@@ -189,6 +190,9 @@ struct connector {
 	    bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
 	/* A lower bound of this instant of the folder. */
 	int (*now)(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
+	/* Do both cursors speak of the same incarnation of a folder, so that ids of the one mean the
+	 * same items in the other? (IMAP: UIDVALIDITY.) */
+	bool (*same)(const struct cursor *a, const struct cursor *b);
 	int (*changes)(struct session *s, const struct folder *f, const struct changes_ask *ask,
 	    const struct fact_sink *sink, struct changes_told *told, struct err *e);
 	/* Announce; never waits beyond a full out buffer. Windows come back in the order wanted. */

@@ -8,6 +8,24 @@
 
 #include "model/identity.h"
 
+int check_same_target(
+    struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e)
+{
+	struct ledger_folder *m = job->memory;
+
+	if (!m->target.text[0]) {
+		m->target = *now;
+		return ledger_save_folder(l->ledger, m, e);
+	}
+	if (l->to->same(now, &m->target))
+		return 0;
+	return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+	    "the folder %s was made anew at the destination (its UIDVALIDITY changed), so that "
+	    "what "
+	    "was copied before cannot be told from what is there now",
+	    job->target_name);
+}
+
 void check_expect(struct folder_job *job, const struct expectation *x)
 {
 	struct expectation *copy;

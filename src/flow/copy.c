@@ -40,10 +40,10 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 	do {
 		if (want_ahead(l, job, e))
 			return -1;
+		if (l->from->next(l->source, w, e)) /* with none wanted: the end of a stream */
+			return -1;
 		if (!job->wanted)
 			return 0;
-		if (l->from->next(l->source, w, e))
-			return -1;
 		job->wanted--;
 		if (window_inspect(l, job, w, e))
 			return -1;
@@ -66,6 +66,17 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 	}
 }
 
+/* Where in the destination folder nothing of ours can be below; and is it still the folder we knew? */
+static int set_floor(struct lane *l, struct folder_job *job, struct err *e)
+{
+	struct cursor now;
+
+	if (l->to->now(l->destination, &job->target, &now, e) || check_same_target(l, job, &now, e))
+		return -1;
+	job->floor = now;
+	return 0;
+}
+
 /* The way of the windows. */
 static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 {
@@ -81,7 +92,7 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 				return 0;
 			continue;
 		}
-		if (!job->floor.text[0] && l->to->now(l->destination, &job->target, &job->floor, e))
+		if (!job->floor.text[0] && set_floor(l, job, e))
 			return window_free(&w), -1;
 		if (ledger_intend(l->ledger, job->memory, w, &job->floor, e) ||
 		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
@@ -130,6 +141,7 @@ void copy_abandon(struct lane *l, struct folder_job *job)
 	struct window *w;
 	struct err ignored;
 
+	job->wanted = 0;
 	while (l->source && (w = l->from->abandon(l->source)))
 		window_free(&w);
 	while (l->destination && (w = l->to->abandon(l->destination))) {

@@ -225,10 +225,9 @@ static int try_job(struct lane *l, struct folder_job *job, struct err *e)
 		if (!lane_connect(l, e) &&
 		    !(plan_is_idle(l, job) ? idle_job(l, job, e) : copy_folder(l, job, e)))
 			return 0;
-		if (e->scope <= ERR_FOLDER) {
-			copy_abandon(l, job);
+		copy_abandon(l, job); /* receipts that came count as progress */
+		if (e->scope <= ERR_FOLDER)
 			return fail_job(l, job, e);
-		}
 		tries = l->summary->items_stored == stored ? tries : 0;
 		stored = l->summary->items_stored;
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&

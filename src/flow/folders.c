@@ -9,6 +9,8 @@
 #include "base/log.h"
 
 #define ATTEMPTS 4
+#define RAW_MAX 8000
+#define DEPTH_MAX 1000
 #define SUSPICIONS 2 /* a folder that costs two connections in a row is given up */
 
 static bool same_path(char *const *a, size_t a_depth, char *const *b, size_t b_depth)
@@ -47,9 +49,28 @@ static int list_target(struct lane *l, struct err *e)
 	return 0;
 }
 
+/* The ledger keeps names whole. */
+static bool is_too_long(const struct folder *f)
+{
+	return f->raw.len > RAW_MAX || f->depth > DEPTH_MAX;
+}
+
 static bool is_carried(const struct lane *l, const struct folder *f)
 {
+	if (is_too_long(f))
+		return false;
 	return f->selectable && (f->space == SPACE_PERSONAL || l->options->all_namespaces);
+}
+
+static void tell_too_long(struct lane *l, const struct folder *f)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const char *name = folder_display(&scratch, f->parts, f->depth);
+	struct folder_job job = {.name = name, .target_name = name};
+
+	l->summary->folders_failed++;
+	lane_exception(l, &job, CAUSE_FOLDER_REFUSED, (struct view){0}, "",
+	    "its name is too long to be carried (%zu bytes in %zu levels)", f->raw.len, f->depth);
 }
 
 static void tell_left_out(struct lane *l)
@@ -58,7 +79,9 @@ static void tell_left_out(struct lane *l)
 		const struct folder *f = &l->source_folders.folders[i];
 		struct arena scratch AUTO(arena_free) = ARENA_INIT;
 
-		if (f->selectable && !is_carried(l, f))
+		if (f->selectable && is_too_long(f))
+			tell_too_long(l, f);
+		else if (f->selectable && !is_carried(l, f))
 			lane_note(l,
 			    "the folder %s is shared or another user's: left out "
 			    "(--namespace all carries it)",

@@ -136,7 +136,7 @@ void window_free(struct window **w);
  * *w = NULL when nothing of it is left to put. */
 int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
 /* Receipts of a window to the ledger, the expectations and the report. */
-int window_receive(struct lane *l, struct folder_job *job, const struct window *w, struct err *e);
+int window_receive(struct lane *l, struct folder_job *job, struct window *w, struct err *e);
 /* After settle(): its receipts, and what may be put again joins job->retry or todo. Frees w. */
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
 
@@ -146,6 +146,10 @@ int window_settle(struct lane *l, struct folder_job *job, struct window **w, str
 int resolve_folder(struct lane *l, struct folder_job *job, bool final, struct err *e);
 
 /* ---- check.c ---- */
+/* Is the destination folder, seen at NOW, the one that the ledger's ids speak of? Remembers it the
+ * first time; -1: it was made anew (scope folder). */
+int check_same_target(
+    struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e);
 /* Compare what was stored with what the destination shows. Nothing may be outstanding. */
 int check_stored(struct lane *l, struct folder_job *job, struct err *e);
 void check_expect(struct folder_job *job, const struct expectation *x);

@@ -45,7 +45,9 @@ static int look(struct marking *m, struct err *e)
 
 	for (size_t i = 0; i < m->job->change_count; i++)
 		ids[i] = m->job->changes[i].row.target_id;
-	return m->l->to->changes(m->l->destination, &m->job->target, &ask, &sink, &told, e);
+	if (m->l->to->changes(m->l->destination, &m->job->target, &ask, &sink, &told, e))
+		return -1;
+	return check_same_target(m->l, m->job, &told.cursor, e);
 }
 
 /* What travels: added at the source and not taken away at the destination since, and the reverse. */

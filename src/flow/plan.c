@@ -15,6 +15,10 @@ struct planner {
 	struct todo batch[BATCH];
 	size_t count;
 	uint64_t seen;
+	size_t first; /* of todo: where this sweep began */
+	char highest_text[64];
+	struct view highest; /* id so far, in natural order */
+	bool disorder;       /* an id came that was not above it: maybe one told twice */
 };
 
 static void *grow(void *array, size_t count, size_t *size, size_t each)
@@ -89,6 +93,45 @@ static int judge_batch(struct planner *p, struct err *e)
 	return 0;
 }
 
+/* Shorter ids before longer ones: numbers in the order of their values. */
+static int natural_cmp(struct view a, struct view b)
+{
+	return a.len != b.len ? (a.len > b.len) - (a.len < b.len) : view_cmp(a, b);
+}
+
+static void note_order(struct planner *p, struct view id)
+{
+	if (id.len > sizeof(p->highest_text) ||
+	    (p->highest.len && natural_cmp(id, p->highest) <= 0)) {
+		p->disorder = true;
+		return;
+	}
+	memcpy(p->highest_text, id.data, id.len);
+	p->highest = view_make(p->highest_text, id.len);
+}
+
+static int compare_todo(const void *a, const void *b)
+{
+	return natural_cmp(((const struct todo *)a)->id, ((const struct todo *)b)->id);
+}
+
+/* A server may tell a message twice in one sweep (asked and unasked); it is one all the same.
+ * Returns how many were told too often. */
+static uint64_t drop_twice_told(struct planner *p)
+{
+	struct folder_job *job = p->job;
+	size_t kept = p->first, told = job->todo_count;
+
+	if (!p->disorder)
+		return 0;
+	qsort(job->todo + p->first, job->todo_count - p->first, sizeof(*job->todo), compare_todo);
+	for (size_t i = p->first; i < job->todo_count; i++)
+		if (kept == p->first || compare_todo(&job->todo[i], &job->todo[kept - 1]))
+			job->todo[kept++] = job->todo[i];
+	job->todo_count = kept;
+	return told - kept;
+}
+
 static int take_fact(void *arg, const struct fact *fact, struct err *e)
 {
 	struct planner *p = arg;
@@ -96,6 +139,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	if (fact->gone)
 		return 0;
 	p->seen++;
+	note_order(p, fact->id);
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
 	    .date = fact->date,
@@ -119,6 +163,8 @@ static int take_owed(void *arg, const struct ledger_row *row, struct err *e)
 	(void)e;
 	if (row->state != ROW_OWED && !(o->refused_too && row->state == ROW_REFUSED))
 		return 0;
+	if (is_doubted(o->job, row->source_id))
+		return 0; /* waits for the end */
 	o->rows = grow(o->rows, o->count, &o->size, sizeof(*o->rows));
 	o->rows[o->count] = (struct ledger_row){
 	    .source_id = arena_copy(&o->job->arena, row->source_id), .state = row->state};
@@ -136,18 +182,17 @@ struct present {
 static int take_present(void *arg, const struct fact *fact, struct err *e)
 {
 	struct present *p = arg;
-	struct todo t = {.id = arena_copy(&p->job->arena, fact->id),
-	    .size = fact->size,
-	    .date = fact->date,
-	    .flags = fact->flags};
+	struct todo t = {.size = fact->size, .date = fact->date, .flags = fact->flags};
 
 	(void)e;
-	for (size_t i = 0; i < p->count; i++)
-		if (view_eq(p->rows[i].source_id, fact->id)) {
-			t.was = (uint8_t)p->rows[i].state;
-			p->here[i] = true;
-		}
-	plan_add(p->job, &t);
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->here[i] || !view_eq(p->rows[i].source_id, fact->id))
+			continue; /* told twice, or another's */
+		p->here[i] = true;
+		t.id = arena_copy(&p->job->arena, fact->id);
+		t.was = (uint8_t)p->rows[i].state;
+		plan_add(p->job, &t);
+	}
 	return 0;
 }
 
@@ -248,25 +293,29 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct planner *p = NEW(struct planner);
 	struct fact_sink sink = {take_fact, p};
-	struct changes_ask ask = {.since = &job->memory->cursor};
+	struct ledger_folder *m = job->memory;
+	struct changes_ask ask = {.since = &m->cursor};
 	int failed;
 
 	p->l = l;
 	p->job = job;
-	failed = plan_owed(l, job, e) ||
+	failed = plan_owed(l, job, e) || (p->first = job->todo_count, 0) ||
 		 l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
 		 judge_batch(p, e);
 	if (!failed)
-		check_complete(l, job, p->seen);
+		check_complete(l, job, p->seen - drop_twice_told(p));
 	arena_free(&p->arena);
 	free(p);
 	if (failed)
 		return -1;
-	if (job->told.reset)
+	if (job->told.reset || (m->source.text[0] && !l->from->same(&job->told.cursor, &m->source)))
 		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
 		    "the source has rebuilt the folder %s since the last pass (its UIDVALIDITY "
 		    "changed), so that its messages cannot be told from those copied before",
 		    job->name);
 	count_plan(l, job);
-	return 0;
+	if (m->source.text[0])
+		return 0;
+	m->source = job->told.cursor;
+	return ledger_save_folder(l->ledger, m, e);
 }

@@ -130,6 +130,8 @@ static int find_candidates(struct resolver *r, struct err *e)
 		    "the destination has rebuilt the folder %s while messages were on their way "
 		    "(its UIDVALIDITY changed)",
 		    r->job->target_name);
+	if (check_same_target(l, r->job, &told.cursor, e))
+		return -1;
 	if (!r->candidate_count)
 		return 0;
 	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_id);

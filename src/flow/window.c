@@ -396,8 +396,11 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 	return -1;
 }
 
-int window_receive(struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+int window_receive(struct lane *l, struct folder_job *job, struct window *w, struct err *e)
 {
+	for (size_t i = 0; i < w->count; i++)
+		if (w->items[i].state == ITEM_REFUSED)
+			concede(l, &w->items[i]);
 	if (ledger_receive(l->ledger, job->memory, w, e))
 		return -1;
 	for (size_t i = 0; i < w->count; i++) {
@@ -415,12 +418,8 @@ int window_receive(struct lane *l, struct folder_job *job, const struct window *
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
 {
 	struct window *done = *w;
-	int failed;
+	int failed = window_receive(l, job, done, e);
 
-	for (size_t i = 0; i < done->count; i++)
-		if (done->items[i].state == ITEM_REFUSED)
-			concede(l, &done->items[i]);
-	failed = window_receive(l, job, done, e);
 	if (!failed) {
 		put_again(l, job, done);
 		lane_progress(l);

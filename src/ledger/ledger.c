@@ -59,6 +59,13 @@ static int flush(struct ledger *l, struct err *e)
 	return 0;
 }
 
+/* What belongs together (row, end of intent, counts, and the flag sets they mention) goes out in one
+ * batch: before a group, make sure that it fits. */
+static int begin_group(struct ledger *l, struct err *e)
+{
+	return l->batch.ops.len > STORE_BATCH_MAX / 2 ? flush(l, e) : 0;
+}
+
 static int put_record(struct ledger *l, struct err *e)
 {
 	if (!store_batch_put(&l->batch, buf_view(&l->key), buf_view(&l->value)))
@@ -497,6 +504,8 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 	bool first = f->open == 0;
 
 	step(l, "intend");
+	if (begin_group(l, e))
+		return -1;
 	if (first) {
 		f->tail = *now;
 		if (put_folder(l, f, e))
@@ -603,6 +612,8 @@ static int receive_item(
 int ledger_receive(struct ledger *l, struct ledger_folder *f, const struct window *w, struct err *e)
 {
 	step(l, "receive");
+	if (flush(l, e))
+		return -1;
 	for (size_t i = 0; i < w->count; i++)
 		if (receive_item(l, f, &w->items[i], e))
 			return -1;
@@ -618,6 +629,8 @@ int ledger_refuse(struct ledger *l, struct ledger_folder *f, const struct window
 	struct ledger_row row = row_of_item(l, item, state);
 
 	row.target_id = (struct view){0};
+	if (begin_group(l, e))
+		return -1;
 	count_row(f, item->was, state);
 	return put_row(l, f, &row, e) || put_folder(l, f, e) ? -1 : 0;
 }
@@ -625,6 +638,8 @@ int ledger_refuse(struct ledger *l, struct ledger_folder *f, const struct window
 int ledger_forget(
     struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e)
 {
+	if (begin_group(l, e))
+		return -1;
 	count_row(f, row->state, 0);
 	return delete_record(l, SCHEMA_ROW, f, row->source_id, e) || put_folder(l, f, e) ? -1 : 0;
 }
@@ -683,6 +698,8 @@ int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_
 	    .target_base = target_flags};
 
 	step(l, "adopt");
+	if (begin_group(l, e))
+		return -1;
 	memcpy(row.digest, identity_row_digest(&i->identity), sizeof(row.digest));
 	if (i->state != INTENT_UNLOCATED)
 		count_row(f, was, ROW_ADOPTED);
@@ -704,6 +721,8 @@ int ledger_release(
     struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e)
 {
 	step(l, "release");
+	if (begin_group(l, e))
+		return -1;
 	return close_intent(l, f, i->source_id, e) || put_folder(l, f, e) ? -1 : 0;
 }
 

@@ -2,7 +2,7 @@
  *
  *   p PAIR                   view source, view destination, varint pass, u64 begun
  *   f PAIR u32be NUMBER      view source raw, varint depth, view part ..., view target raw,
- *                            view cursor, view tail, view target, varint stored, refused, owed, u8 subscribed
+ *                            view cursor, view tail, view source, view target, varint stored, refused, owed, u8 subscribed
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
  *   i PAIR u32be FOLDER ID   u8 state, view target id, 16 bytes digest, varint pass, varint source
  *                            base, varint target base, u8 assumed, [u8 cause, view reason]
@@ -16,7 +16,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define PARTS_MAX 200u
+#define PARTS_MAX 2000u
 #define REASON_MAX 300u
 
 void schema_pair_id(
@@ -124,6 +124,7 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_view(value, f->target_raw);
 	pack_text(value, f->cursor.text);
 	pack_text(value, f->tail.text);
+	pack_text(value, f->source.text);
 	pack_text(value, f->target.text);
 	pack_varint(value, f->stored);
 	pack_varint(value, f->refused);
@@ -145,6 +146,7 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	f->target_raw = arena_copy(a, unpack_view(&u));
 	get_cursor(&u, &f->cursor);
 	get_cursor(&u, &f->tail);
+	get_cursor(&u, &f->source);
 	get_cursor(&u, &f->target);
 	f->stored = unpack_varint(&u);
 	f->refused = unpack_varint(&u);

@@ -34,6 +34,14 @@ int imap_cursor_parse(
 	return *at ? -1 : 0;
 }
 
+bool imap_same(const struct cursor *a, const struct cursor *b)
+{
+	uint64_t x, y, ignored;
+
+	return !imap_cursor_parse(a, &x, &ignored, &ignored) &&
+	       !imap_cursor_parse(b, &y, &ignored, &ignored) && x == y;
+}
+
 struct status {
 	uint64_t uidvalidity, uidnext, modseq;
 	bool told;
@@ -135,9 +143,9 @@ static int take_fact(void *arg, const struct imap_response *r, struct err *e)
 
 	if (!view_is_nocase(r->name, "FETCH") && !view_is_nocase(r->name, "UIDFETCH"))
 		return 0;
-	/* unsolicited FETCH data may lack the UID or the rest: flags of others' changes */
-	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !uid ||
-	    !imap_node_value(first, "RFC822.SIZE") || uid < w->least_uid)
+	/* what comes unasked (flags of others' changes) lacks the UID or the rest */
+	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !uid || uid < w->least_uid ||
+	    (!imap_node_value(first, "RFC822.SIZE") && !imap_node_value(first, "INTERNALDATE")))
 		goto out;
 	snprintf(id, sizeof(id), "%" PRIu64, uid);
 	fact.id = view_of(id);
@@ -241,15 +249,13 @@ static bool plan_sweep(const struct imap *im, const struct changes_ask *ask,
 	*from = 1;
 	modifier[0] = '\0';
 	told->complete = true;
-	if (!im->exists)
-		return false;
 	if (!ask->since || !ask->since->text[0])
-		return true;
+		return im->exists > 0;
 	if (imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq) ||
-	    uidvalidity != im->uidvalidity) {
+	    uidvalidity != im->uidvalidity)
 		told->reset = true;
-		return true;
-	}
+	if (told->reset || !im->exists)
+		return im->exists > 0;
 	if (ask->only_new) {
 		told->complete = false;
 		*from = uidnext;

@@ -149,15 +149,17 @@ static void settle_inbox(struct folder *f, struct arena *a)
 
 static void name_folder(struct imap *im, struct folder *f, struct arena *a, char delimiter)
 {
-	const struct imap_namespace *n = namespace_of(im, f->raw);
+	/* the inbox is personal wherever the prefixes lie ("INBOX." there, "" shared: old Cyrus) */
+	bool inbox = view_is_nocase(f->raw, "INBOX");
+	const struct imap_namespace *n = inbox ? NULL : namespace_of(im, f->raw);
 	size_t prefix = n && n->space == SPACE_PERSONAL ? strlen(n->prefix) : 0;
 	struct view name = f->raw;
 
 	f->space = n ? n->space : SPACE_PERSONAL;
-	if (prefix && !view_is_nocase(f->raw, "INBOX"))
+	if (prefix)
 		name = view_make(f->raw.data + prefix, f->raw.len - prefix);
 	split_name(f, a, name, delimiter);
-	if (view_is_nocase(f->raw, "INBOX") || !prefix)
+	if (inbox || !prefix)
 		settle_inbox(f, a);
 }
 

@@ -16,6 +16,7 @@ const struct connector imap_connector = {
     .list = imap_list,
     .make = imap_make,
     .now = imap_now,
+    .same = imap_same,
     .changes = imap_changes,
     .want = imap_want,
     .next = imap_next,

@@ -166,6 +166,7 @@ int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_r
 /* ---- facts.c ---- */
 
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
+bool imap_same(const struct cursor *a, const struct cursor *b);
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e);
 int imap_mark(

@@ -673,7 +673,8 @@ void imap_close(struct session **s)
 	*s = NULL;
 	if (!im)
 		return;
-	assert(!im->fetch_first && !im->append_first);
+	assert(
+	    !imap_abandon_fetch(im) && !im->append_first); /* nothing lent; streams may be left */
 	if (im->conn && !im->bye && !im->half_sent && !conn_check(im->conn, NULL)) {
 		conn_write(im->conn, view_of("gz LOGOUT\r\n"), NULL);
 		conn_flush(im->conn, NULL);

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""What happens when it is stopped half-way, by anything, and when two run at once.
+
+After each stop a run to completion follows, and then an exact comparison: nothing is lost and
+nothing doubled. Where the moment matters it is chosen at random, so that each run of the tests
+tries others; a failure tells the moments.
+"""
+
+import os
+import random
+import signal
+import time
+import unittest
+
+import case
+import mailbox
+
+ROUNDS = 3 if case.BRIEF else 10
+
+
+def boxes(count=90):
+    """Messages that every server takes as they are, with twins and all combinations of flags."""
+    difficult = {box.levels: box for box in mailbox.difficult(3)}
+    return mailbox.sample(count, 3) + [difficult[name,] for name in ("Twins", "Flags")]
+
+
+class Stops(case.ServerCase):
+    """Stopped on purpose."""
+
+    def prepared(self, source="dovecot", destination="cyrus", count=600):
+        """Two ends with enough to be stopped in the midst of it."""
+        source, destination = self.ends(source, destination)
+        mailbox.fill(source.account, boxes(count))
+        return source, destination
+
+    def at_work(self, source, destination, **how):
+        """A run that has stored some messages and is not at its end."""
+        process = self.start(source, destination, **how)
+        self.assertTrue(case.wait_until(lambda: destination.appends() > 20 or process.poll() is not None))
+        self.assertIsNone(process.poll(), "it was done before it could be stopped")
+        return process
+
+    def stopped(self, number, whole_group):
+        """Stop it with this signal, then finish the work."""
+        source, destination = self.prepared()
+        process = self.at_work(source, destination)
+        workers = case.children(process.pid)
+        for pid in (process.pid, *(workers if whole_group else ())):
+            case.kill(pid, number)
+        began = time.monotonic()
+        outcome = self.finish(process)
+        self.assertEqual(outcome.exit, 130, outcome)
+        self.assertEqual(outcome.error["cause"], "stopped")
+        self.assertLess(time.monotonic() - began, 10, "it took its time")
+        stored = destination.appends()
+        rest = self.copy(source, destination)
+        self.assertEqual(destination.appends(), stored + rest.summary["items_stored"] - rest.summary["items_resolved"])
+        self.check_same(source, destination, outcome, rest)
+
+    def test_interrupt(self):
+        """Ctrl-C reaches all of its processes."""
+        self.stopped(signal.SIGINT, True)
+
+    def test_interrupt_alone(self):
+        """A signal to the process that the user started."""
+        self.stopped(signal.SIGINT, False)
+
+    def test_terminate(self):
+        """SIGTERM."""
+        self.stopped(signal.SIGTERM, False)
+
+    def test_hang_up(self):
+        """The terminal was closed."""
+        self.stopped(signal.SIGHUP, True)
+
+    def test_worker_killed(self):
+        """The controller says what happened and which way to go on."""
+        source, destination = self.prepared()
+        process = self.at_work(source, destination)
+        for pid in case.children(process.pid):
+            case.kill(pid)
+        outcome = self.finish(process)
+        self.assertNotEqual(outcome.exit, 0, outcome)
+        self.assertTrue(outcome.error, outcome)
+        rest = self.copy(source, destination)
+        self.check_same(source, destination, outcome, rest)
+
+    def test_controller_killed(self):
+        """The worker does not go on alone."""
+        source, destination = self.prepared()
+        process = self.at_work(source, destination)
+        workers = case.children(process.pid)
+        self.assertTrue(workers)
+        case.kill(process.pid)
+        self.assertTrue(case.wait_until(lambda: not any(map(alive, workers)), 10), "the worker lives on")
+        self.finish(process, killed=True)
+        self.check_same(source, destination, self.copy(source, destination))
+
+    def test_server_killed(self):
+        """The destination dies, and is back a little later: the same run goes on."""
+        source, destination = self.prepared("dovecot", "dovecot")
+        process = self.at_work(source, destination)
+        destination.server.kill()
+        time.sleep(0.5)
+        destination.server.start()
+        outcome = self.finish(process)
+        self.assertEqual(outcome.exit, 0, outcome)
+        self.assertGreaterEqual(outcome.summary["reconnects"], 1)
+        self.check_same(source, destination, outcome)
+
+    def test_two_at_once(self):
+        """One destination account takes one godwit; the second is told of the first."""
+        source, destination = self.prepared(count=100)
+        process = self.start(source, destination)
+        self.assertTrue(case.wait_until(lambda: case.children(process.pid)))
+        workers = case.children(process.pid)
+        for pid in workers:     # holds the first where it is
+            case.kill(pid, signal.SIGSTOP)
+        time.sleep(0.2)
+        for state in (self.states, self.states + "-of-another"):
+            with self.subTest(state=os.path.basename(state)):
+                second = self.copy(source, destination, state=state, expect=30)
+                self.check_error(second, 30, "locked", None, [str(process.pid), destination.name])
+        for pid in workers:
+            case.kill(pid, signal.SIGCONT)
+        outcome = self.finish(process)
+        self.assertEqual(outcome.exit, 0, outcome)
+        self.check_same(source, destination, outcome)
+
+
+def alive(pid):
+    """Whether a process is there and not only its remains."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
+            return text.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class Kills(case.ServerCase):
+    """kill -9 at random moments, each pair of servers many times."""
+
+    def rounds(self, one, other):
+        """Kill, perhaps again, complete, compare; with an account of its own each time."""
+        chance = random.Random()
+        source, destination = self.ends(one, other)
+        mailbox.fill(source.account, boxes())
+        allow = case.allowances(one, other)
+        before = source.read()
+        began = time.monotonic()
+        self.copy(source, destination)
+        duration = time.monotonic() - began
+        for number in range(ROUNDS):
+            target, moments = self.end(destination.server), []
+            state = os.path.join(self.work, f"state{number}")
+            for _ in range(chance.choice((1, 1, 2, 3))):
+                moment, whom = chance.random() * duration, chance.choice(("controller", "worker"))
+                moments.append((round(moment, 4), whom))
+                self.kill_once(source, target, state, moment, whom)
+            with self.subTest(moments=moments):
+                outcome = self.copy(source, target, state=state)
+                self.check_same(before, target, outcome, allow=allow)
+                again = self.copy(source, target, state=state)
+                self.assertEqual(again.summary["items_stored"], 0, again)
+
+    def kill_once(self, source, target, state, moment, whom):
+        """A run that is killed after `moment` seconds, whatever it is at then."""
+        process = self.start(source, target, state=state)
+        time.sleep(moment)
+        workers = case.children(process.pid)
+        for pid in workers if whom == "worker" else [process.pid]:
+            case.kill(pid)
+        self.finish(process, killed=whom == "controller" or process.returncode is None)
+        self.assertTrue(case.wait_until(lambda: not any(map(alive, workers)), 10), "the worker lives on")
+
+
+def _pair(one, other):
+    def test(self):
+        self.rounds(one, other)
+    test.__doc__ = f"{one} to {other}"
+    return test
+
+
+for _one in case.KINDS:
+    for _other in case.KINDS:
+        setattr(Kills, f"test_{_one}_to_{_other}", _pair(_one, _other))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
