@@ -54,8 +54,8 @@ struct ledger_folder {
 	struct cursor cursor; /* of the source, "" = never finished a pass */
 	struct cursor tail; /* of the destination: a lower bound of where open and unlocated intents
 	                       * can be; "" = none is open */
-	struct cursor
-	    target;      /* the destination's identity when last seen (its UIDVALIDITY counts) */
+	/* Source and destination folder when first seen, to know that they are still the same. */
+	struct cursor source, target;
 	uint64_t stored; /* rows stored or adopted */
 	uint64_t refused, owed;
 	bool subscribed; /* subscription was carried over */

@@ -145,10 +145,10 @@ class ServerCase(unittest.TestCase):
         server.user(name, password)
         return End(server, name, password)
 
-    def ends(self, source="dovecot", destination="cyrus", **options):
+    def ends(self, source="dovecot", destination="cyrus", source_options=None, destination_options=None):
         """Two running servers with an account each."""
-        return (self.end(self.server(source, **options.get("source", {}))),
-                self.end(self.server(destination, **options.get("destination", {}))))
+        return (self.end(self.server(source, **(source_options or {}))),
+                self.end(self.server(destination, **(destination_options or {}))))
 
     # Running godwit.
 

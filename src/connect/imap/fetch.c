@@ -259,7 +259,9 @@ static int take_tagged(struct imap *im, struct err *e)
 		f = f->next;
 	if (!f)
 		return imap_broken(im, e, "an answer to no command");
-	if (r->status != IMAP_OK && imap_general_cause(r, &wait_s))
+	/* Yahoo says [UNAVAILABLE] of single messages for ever: that is theirs, not the link's */
+	if (r->status != IMAP_OK && !view_is_nocase(r->code, "UNAVAILABLE") &&
+	    imap_general_cause(r, &wait_s))
 		return imap_refused(im, CAUSE_THROTTLED, ERR_LINK, "reading was refused", e);
 	f->answered = true;
 	for (size_t i = 0; f->window && i < f->count; i++)
