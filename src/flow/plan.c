@@ -311,7 +311,8 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	if (job->told.reset || (m->source.text[0] && !l->from->same(&job->told.cursor, &m->source)))
 		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
 		    "the source has rebuilt the folder %s since the last pass (its UIDVALIDITY "
-		    "changed), so that its messages cannot be told from those copied before",
+		    "changed, or its numbers went back as after a restore), so that its messages "
+		    "cannot be told from those copied before",
 		    job->name);
 	count_plan(l, job);
 	if (m->source.text[0])

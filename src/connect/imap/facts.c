@@ -240,6 +240,12 @@ static int fetch_ids(struct sweep *w, const struct changes_ask *ask, struct err 
 	return 0;
 }
 
+/* A server restored from a backup gives UIDs out a second time. */
+static bool went_back(const struct imap *im, uint64_t uidnext, uint64_t modseq)
+{
+	return im->uidnext < uidnext || (im->modseq && im->modseq < modseq);
+}
+
 /* What a sweep since a cursor must ask for. Returns false when nothing can have changed. */
 static bool plan_sweep(const struct imap *im, const struct changes_ask *ask,
     struct changes_told *told, uint64_t *from, char *modifier, size_t size)
@@ -252,7 +258,7 @@ static bool plan_sweep(const struct imap *im, const struct changes_ask *ask,
 	if (!ask->since || !ask->since->text[0])
 		return im->exists > 0;
 	if (imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq) ||
-	    uidvalidity != im->uidvalidity)
+	    uidvalidity != im->uidvalidity || went_back(im, uidnext, modseq))
 		told->reset = true;
 	if (told->reset || !im->exists)
 		return im->exists > 0;
