@@ -51,9 +51,9 @@ struct world {
 	char why[300];            /* what went wrong; "" = nothing */
 };
 
-static int fail(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int wrong(struct world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-static int fail(struct world *w, const char *fmt, ...)
+static int wrong(struct world *w, const char *fmt, ...)
 {
 	va_list args;
 
@@ -173,6 +173,7 @@ static void give_faults(struct world *w)
 	*t = (struct mock_faults){.link = often(w, 150),
 	    .open = often(w, 50),
 	    .sweep = often(w, 10),
+	    .twice = often(w, 20),
 	    .late = often(w, 1000),
 	    .bad_batch = often(w, 200),
 	    .throttle = often(w, 100),
@@ -183,6 +184,7 @@ static void give_faults(struct world *w)
 		w->source[i].faults = (struct mock_faults){.link = often(w, 60),
 		    .open = often(w, 30),
 		    .sweep = often(w, 5),
+		    .twice = often(w, 20),
 		    .stream = often(w, 50),
 		    .unreadable = often(w, 50),
 		    .again = often(w, 50),
@@ -310,7 +312,7 @@ static int run_pass(struct world *w, int source, struct err *e)
 	store->ops->close(&store);
 	for (size_t i = 0; i < COUNT_OF(w->servers); i++)
 		if (w->servers[i]->fault)
-			fail(w, "contract: %s", w->servers[i]->fault);
+			wrong(w, "contract: %s", w->servers[i]->fault);
 	return result;
 }
 
@@ -344,7 +346,7 @@ static int check_listed(struct world *w, int source)
 			if (is_unwanted(w, m) && !m->deleted &&
 			    !is_listed(w, s->folders[i].name, m->uid) &&
 			    !is_listed(w, s->folders[i].name, 0))
-				return fail(w, "message %u of %s/%s was not copied, nor listed",
+				return wrong(w, "message %u of %s/%s was not copied, nor listed",
 				    m->uid, s->scheme, s->folders[i].name);
 		}
 	return 0;
@@ -367,15 +369,15 @@ static int check_summary(struct world *w, int source)
 
 	for (size_t i = 0; i < w->listed_count; i++)
 		if (w->listed[i].cause == CAUSE_MISSING || w->listed[i].cause == CAUSE_IN_DOUBT)
-			return fail(w, "%s %s/%s is listed as %s", w->source[source].scheme,
+			return wrong(w, "%s %s/%s is listed as %s", w->source[source].scheme,
 			    w->listed[i].folder, w->listed[i].id, cause_name(w->listed[i].cause));
 	if (sum->folders_failed)
 		return 0;
 	if (sum->items_checked != sum->items_stored || !sum->checked)
-		return fail(w, "%" PRIu64 " stored, %" PRIu64 " checked", sum->items_stored,
+		return wrong(w, "%" PRIu64 " stored, %" PRIu64 " checked", sum->items_stored,
 		    sum->items_checked);
 	if (!w->deletions && sum->items_at_source != count_alive(&w->source[source]))
-		return fail(w, "%" PRIu64 " items at the source?", sum->items_at_source);
+		return wrong(w, "%" PRIu64 " items at the source?", sum->items_at_source);
 	return check_listed(w, source);
 }
 
@@ -408,7 +410,7 @@ static int check_bytes(struct world *w, const struct mock_message *m)
 	write_message(&bytes, w, m->group);
 	if (view_eq(m->bytes, mock_altered(&w->target.manners, buf_view(&bytes), &a)))
 		return 0;
-	return fail(w, "a message of group %d was changed", m->group);
+	return wrong(w, "a message of group %d was changed", m->group);
 }
 
 static int check_folder(struct world *w, const struct mock_folder *f)
@@ -427,7 +429,7 @@ static int check_folder(struct world *w, const struct mock_folder *f)
 	}
 	for (int g = 0; g < GROUPS; g++)
 		if (t[g].there < t[g].least || t[g].there > t[g].most)
-			return fail(w, "%s: group %d is there %u times, and should be %u to %u",
+			return wrong(w, "%s: group %d is there %u times, and should be %u to %u",
 			    f->name, g, t[g].there, t[g].least, t[g].most);
 	return 0;
 }
@@ -440,7 +442,7 @@ static int check_target(struct world *w)
 			    mock_folder_find(&w->target, view_of(w->source[s].folders[i].name));
 
 			if (!f)
-				return fail(w, "a folder is missing");
+				return wrong(w, "a folder is missing");
 			if (check_folder(w, f))
 				return -1;
 		}
@@ -481,7 +483,7 @@ static int check_flags(struct world *w)
 
 			if (m->group >= 0 && count[m->group] == 1 && !of[m->group]->deleted &&
 			    !same_flags(w, of[m->group]->flags, m->flags))
-				return fail(w, "uid %u has the flags \"%s\", and not \"%s\"",
+				return wrong(w, "uid %u has the flags \"%s\", and not \"%s\"",
 				    of[m->group]->uid, m->flags, of[m->group]->flags);
 		}
 	}
@@ -532,7 +534,7 @@ static int wild_pass(struct world *w)
 	if (!result && !w->disk->down)
 		check_summary(w, source);
 	else if (result && e.cause == CAUSE_BUG)
-		fail(w, "%s", e.text);
+		wrong(w, "%s", e.text);
 	/* what was not awaited may be lost even where nobody was killed */
 	memory_disk_crash(
 	    w->disk, mock_below(&w->random, (unsigned)memory_disk_pending(w->disk) + 1));
@@ -546,8 +548,8 @@ static int calm_pass(struct world *w, int source)
 	w->stop_step = 0;
 	w->disk->fail_at = 0;
 	if (run_pass(w, source, &e))
-		return fail(w, "a pass without accidents failed: %s", e.text);
-	return w->summary.folders_failed ? fail(w, "a folder failed without accidents")
+		return wrong(w, "a pass without accidents failed: %s", e.text);
+	return w->summary.folders_failed ? wrong(w, "a folder failed without accidents")
 					 : check_summary(w, source);
 }
 
@@ -560,7 +562,7 @@ static int check_idle(struct world *w)
 		if (calm_pass(w, (int)s))
 			return -1;
 		if (w->target.puts != puts || w->summary.items_stored || w->summary.marks)
-			return fail(w, "a further pass was not idle");
+			return wrong(w, "a further pass was not idle");
 	}
 	return 0;
 }
@@ -577,7 +579,7 @@ static int check_user_wins(struct world *w)
 	before = f->count;
 	if (check_idle(w))
 		return -1;
-	return f->count == before ? 0 : fail(w, "what the user deleted came back");
+	return f->count == before ? 0 : wrong(w, "what the user deleted came back");
 }
 
 static int story(struct world *w)

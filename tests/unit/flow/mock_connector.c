@@ -365,6 +365,11 @@ static int mock_now(
 	return 0;
 }
 
+static bool mock_same(const struct cursor *a, const struct cursor *b)
+{
+	return strtoul(a->text, NULL, 10) == strtoul(b->text, NULL, 10);
+}
+
 /* ---- facts ---- */
 
 static struct view header_of(struct view bytes)
@@ -412,6 +417,12 @@ static bool is_asked(const struct changes_ask *ask, const struct mock_message *m
 	return false;
 }
 
+/* Servers tell flags that others change unasked, and some tell the rest along with them. */
+static bool is_twice(const struct mock_session *s)
+{
+	return mock_chance(&s->server->random, s->server->faults.twice);
+}
+
 struct since {
 	uint32_t uidvalidity, uidnext;
 	uint64_t modseq;
@@ -447,10 +458,13 @@ static int mock_changes(struct session *session, const struct folder *f,
 		since.all = true;
 	else
 		told->reset = since.all = since.uidvalidity != from->uidvalidity;
+	told->complete =
+	    !ask->count && !ask->only_new && (since.all || !s->server->manners.condstore);
 	for (size_t i = 0; i < from->count; i++) {
 		const struct mock_message *m = &from->messages[i];
 
-		if (!m->deleted && is_news(s, ask, &since, m) && tell(s, m, ask, sink, e))
+		if (!m->deleted && is_news(s, ask, &since, m) &&
+		    (tell(s, m, ask, sink, e) || (is_twice(s) && tell(s, m, ask, sink, e))))
 			return -1;
 	}
 	return 0;
@@ -831,9 +845,9 @@ static void mock_stats(const struct session *session, struct session_stats *out)
 #define MOCK_CONNECTOR(name)                                                                       \
 	{                                                                                          \
 		.scheme = (name), .open = mock_open, .close = mock_close, .list = mock_list,       \
-		.make = mock_make, .now = mock_now, .changes = mock_changes, .want = mock_want,    \
-		.next = mock_next, .put = mock_put, .settle = mock_settle, .mark = mock_mark,      \
-		.abandon = mock_abandon, .stats = mock_stats                                       \
+		.make = mock_make, .now = mock_now, .same = mock_same, .changes = mock_changes,    \
+		.want = mock_want, .next = mock_next, .put = mock_put, .settle = mock_settle,      \
+		.mark = mock_mark, .abandon = mock_abandon, .stats = mock_stats                    \
 	}
 
 static const struct connector connectors[] = {

@@ -47,6 +47,7 @@ struct mock_faults {
 	unsigned link;        /* of each call: the connection breaks */
 	unsigned open;        /* logging in fails */
 	unsigned sweep;       /* of each fact: it breaks in the midst of a sweep */
+	unsigned twice;       /* of each fact: it is told a second time */
 	unsigned stream;      /* of each piece of a stream */
 	unsigned late;        /* what was stored when a link broke shows only after a while */
 	unsigned unreadable;  /* of each read: not this time */

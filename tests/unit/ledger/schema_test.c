@@ -141,10 +141,11 @@ static int decode_folder(struct view value, struct buf *out)
 	print_bytes(out, f.target_raw.data, f.target_raw.len);
 	assert_true(strnlen(f.cursor.text, CURSOR_SIZE) < CURSOR_SIZE);
 	assert_true(strnlen(f.tail.text, CURSOR_SIZE) < CURSOR_SIZE);
+	assert_true(strnlen(f.source.text, CURSOR_SIZE) < CURSOR_SIZE);
 	assert_true(strnlen(f.target.text, CURSOR_SIZE) < CURSOR_SIZE);
-	return buf_printf(out, "%s|%s|%s|%llu|%llu|%llu|%d", f.cursor.text, f.tail.text,
-	    f.target.text, (unsigned long long)f.stored, (unsigned long long)f.refused,
-	    (unsigned long long)f.owed, f.subscribed);
+	return buf_printf(out, "%s|%s|%s|%s|%llu|%llu|%llu|%d", f.cursor.text, f.tail.text,
+	    f.source.text, f.target.text, (unsigned long long)f.stored,
+	    (unsigned long long)f.refused, (unsigned long long)f.owed, f.subscribed);
 }
 
 static int decode_row(struct view value, struct buf *out)
@@ -221,19 +222,20 @@ static void test_folders(void **state)
 		struct ledger_folder folder;
 		const char *text;
 	} table[] = {
-	    {{.target_parts = no_parts}, "|||||0|0|0|0"},
+	    {{.target_parts = no_parts}, "||||||0|0|0|0"},
 	    {{.source_raw = {"IN\0X", 4},
 		 .target_parts = three_parts,
 		 .target_depth = 3,
 		 .target_raw = {"\xff/\0", 3},
 		 .cursor = {"1 2 3"},
 		 .tail = {"4 5 6"},
+		 .source = {"8"},
 		 .target = {"7"},
 		 .stored = UINT64_MAX,
 		 .refused = 1u << 7,
 		 .owed = (uint64_t)1 << 63,
 		 .subscribed = true},
-		"494e0058|Archive/2024/x/\xc3\x84/ff2f00|1 2 3|4 5 6|7|18446744073709551615|128|"
+		"494e0058|Archive/2024/x/\xc3\x84/ff2f00|1 2 3|4 5 6|8|7|18446744073709551615|128|"
 		"9223372036854775808|1"},
 	};
 
@@ -248,18 +250,18 @@ static void test_folders(void **state)
 static void test_folder_bounds(void **state)
 {
 	AUTO(buf_free) struct buf value = BUF_INIT(STORE_VALUE_MAX), out = BUF_INIT(1u << 20);
-	char *parts[201];
+	char *parts[2001];
 	struct ledger_folder f = {.target_parts = parts};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(parts); i++)
 		parts[i] = (char[]){"p"};
 	memset(f.cursor.text, '9', CURSOR_SIZE - 1);
-	f.target_depth = 200;
+	f.target_depth = 2000;
 	schema_put_folder(&value, &f);
 	assert_int_equal(decode_folder(buf_view(&value), &out), 0);
 	assert_non_null(strstr(out.data, f.cursor.text));
-	f.target_depth = 201;
+	f.target_depth = 2001;
 	schema_put_folder(&value, &f);
 	assert_int_equal(decode_folder(buf_view(&value), &out), -1);
 }
@@ -270,12 +272,12 @@ static void test_cursor_too_long(void **state)
 	char *text = long_text(CURSOR_SIZE);
 
 	(void)state;
-	for (size_t which = 0; which < 3; which++) {
+	for (size_t which = 0; which < 4; which++) {
 		buf_clear(&value);
 		pack_text(&value, "raw");
 		pack_varint(&value, 0);
 		pack_text(&value, "target");
-		for (size_t i = 0; i < 3; i++)
+		for (size_t i = 0; i < 4; i++)
 			pack_view(&value, view_make(text, i == which ? CURSOR_SIZE : 3));
 		for (size_t i = 0; i < 4; i++)
 			pack_u8(&value, 0);
