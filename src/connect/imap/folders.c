@@ -279,10 +279,23 @@ static int try_list(
 	return e->scope == ERR_FOLDER ? 1 : -1;
 }
 
+/* Either the last rung was refused, with words, or nothing was listed at all. */
+static int no_folders(struct imap *im, bool refused, struct err *e)
+{
+	if (!refused)
+		err_set(e, CAUSE_FOLDER_GONE, ERR_MAILBOX,
+		    "%s lists no folders for %s, not even INBOX; look at the account there",
+		    im->at->host, im->at->user);
+	e->scope = ERR_MAILBOX;
+	e->side = im->at->side;
+	return -1;
+}
+
 int imap_list(struct session *s, struct folder_list *out, struct err *e)
 {
 	struct imap *im = IMAP(s);
 	char verb[200];
+	bool refused = false;
 	int result = 1;
 
 	folder_list_free(out);
@@ -301,15 +314,11 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 	}
 	if (result == 1) {
 		result = try_list(im, out, "LIST \"\" \"*\"", false, e);
+		refused = result == 1 && im->reader.response.status != IMAP_OK;
 		if (!result)
 			result = try_list(im, out, "LSUB \"\" \"*\"", true, e) < 0 ? -1 : 0;
 	}
-	if (result == 1)
-		return err_set(e, CAUSE_FOLDER_GONE, ERR_MAILBOX,
-			   "%s lists no folders for %s, not even INBOX; look at the account there",
-			   im->at->host, im->at->user),
-		       e->side = im->at->side, -1;
-	return result;
+	return result == 1 ? no_folders(im, refused, e) : result;
 }
 
 /* ---- CREATE ---- */

@@ -320,7 +320,10 @@ static int run_pass(struct world *w, int source, struct err *e)
 
 static bool is_unwanted(const struct world *w, const struct mock_message *m)
 {
-	return m->poisoned || mock_refuses(&w->target.manners, m->bytes);
+	uint64_t max = w->target.manners.max_size;
+
+	return m->poisoned || mock_refuses(&w->target.manners, m->bytes) ||
+	       (max && m->declared > max);
 }
 
 static bool is_listed(const struct world *w, const char *folder, uint32_t uid)
@@ -608,6 +611,16 @@ struct total {
 	uint64_t breaks, puts;
 };
 
+static void tell_failure(const struct world *w, uint64_t seed)
+{
+	const struct mock_manners *m = &w->target.manners;
+
+	print_message("seed %" PRIu64 ": %s (%zu sources%s, ids told %u, %s%s%s)\n", seed, w->why,
+	    w->sources, w->deletions ? ", deletions" : "", m->ids_told,
+	    m->batches ? "batches" : "trains", m->drops_dates ? ", drops dates" : "",
+	    m->refuses_keywords || m->refuses_dates ? ", refuses some" : "");
+}
+
 static bool run_story(uint64_t seed, bool siblings, struct total *total)
 {
 	struct world w;
@@ -616,7 +629,7 @@ static bool run_story(uint64_t seed, bool siblings, struct total *total)
 	create(&w, seed, siblings);
 	failed = story(&w) != 0;
 	if (failed)
-		print_message("seed %" PRIu64 ": %s\n", seed, w.why);
+		tell_failure(&w, seed);
 	total->passes += w.passes;
 	total->kills += w.kills;
 	total->puts += w.target.puts;
@@ -637,7 +650,9 @@ static bool run_apart(uint64_t seed, bool siblings)
 	child = fork();
 	if (!child) {
 		alarm(20);
-		_exit(run_story(seed, siblings, &ignored));
+		status = run_story(seed, siblings, &ignored);
+		fflush(NULL);
+		_exit(status);
 	}
 	waitpid(child, &status, 0);
 	return !WIFEXITED(status) || WEXITSTATUS(status);

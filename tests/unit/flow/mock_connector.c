@@ -796,8 +796,9 @@ static int mock_put(
 	w->hold = CAUSE_NONE;
 	w->split = false;
 	s->server->puts += w->count;
-	s->into = folder_of(s, f, e);
-	if (!s->into)
+	s->into = mock_folder_find(s->server, f->raw);
+	assert(s->into);
+	if (enter(s, e))
 		return -1;
 	if (w->stream && drain(s, w, e))
 		return -1;
