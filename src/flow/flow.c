@@ -3,76 +3,13 @@
  * scope link a new connection and the folder done again from its ledger, wider ones end the pass. */
 #include "flow/flow.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "flow/lane.h"
 
 #define LINK_TRIES 6 /* in a row without an item stored */
-
-/* ---- telling ---- */
-
-void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
-    const char *msgid, const char *fmt, ...)
-{
-	const struct flow_watch *watch = l->context->watch;
-	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	struct exception x = {.cause = cause,
-	    .folder = job->name,
-	    .target = strcmp(job->name, job->target_name) ? job->target_name : "",
-	    .id = arena_text(&scratch, id),
-	    .msgid = msgid};
-	char raw[500], reason[400];
-	va_list args;
-	int len;
-
-	va_start(args, fmt);
-	len = vsnprintf(raw, sizeof(raw), fmt, args);
-	va_end(args);
-	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
-	text_printable(reason, sizeof(reason), raw, (size_t)len);
-	x.reason = reason;
-	l->summary->notes += cause_exit(cause) == 0;
-	l->summary->not_copied += cause == CAUSE_MISSING || cause == CAUSE_IN_DOUBT;
-	watch->exception(watch->arg, &x);
-}
-
-void lane_note(struct lane *l, const char *fmt, ...)
-{
-	const struct flow_watch *watch = l->context->watch;
-	char raw[500], text[400];
-	va_list args;
-	int len;
-
-	va_start(args, fmt);
-	len = vsnprintf(raw, sizeof(raw), fmt, args);
-	va_end(args);
-	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
-	text_printable(text, sizeof(text), raw, (size_t)len);
-	watch->note(watch->arg, text);
-}
-
-/* Folders not looked at yet are counted as their listing told, at the mean size so far. */
-void lane_progress(struct lane *l)
-{
-	struct copy_progress p = l->progress;
-	uint64_t mean = p.items_total ? p.bytes_total / p.items_total : 0;
-
-	p.items_total += l->ahead_items;
-	p.bytes_total += l->ahead_items * mean;
-	l->context->watch->progress(l->context->watch->arg, &p);
-}
-
-uint64_t lane_max_size(const struct lane *l)
-{
-	uint64_t told = l->destination ? l->destination->caps.max_size : 0;
-	uint64_t asked = l->options->max_size;
-
-	return !told ? asked : !asked || told < asked ? told : asked;
-}
 
 /* ---- links ---- */
 

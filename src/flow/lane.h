@@ -5,7 +5,8 @@
  *   flow.c     the pass: connect, folders, one job after the other, mending of lost links
  *   folders.c  which folder goes where      plan.c     what is to be done in one folder
  *   window.c   items into windows           resolve.c  what became of intents in doubt
- *   check.c    is it all there?             mark.c     flags that changed at the source */
+ *   check.c    is it all there?             mark.c     flags that changed at the source
+ *   lane.c     what is told to the controller */
 #pragma once
 
 #include "flow/flow.h"
@@ -102,7 +103,7 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
 /* Record what is known of windows still lent to the sessions, and free them. */
 void copy_abandon(struct lane *l, struct folder_job *job);
 
-/* ---- flow.c ---- */
+/* ---- lane.c ---- */
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
     const char *msgid, const char *fmt, ...) PRINTF_LIKE(6, 7);
 void lane_note(struct lane *l, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -42,9 +42,9 @@ class Matrix:
         """Difficult mailbox to Courier."""
         self.journey("courier")
 
-    def journey(self, other):
+    def journey(self, other, source_options=None, destination_options=None):
         """Three passes."""
-        source, destination = self.ends(self.kind, other)
+        source, destination = self.ends(self.kind, other, source_options, destination_options)
         mailbox.fill(source.account, "difficult", 1)
         before = source.read()
         first = self.copy(source, destination, expect=(0, 1))

@@ -1,6 +1,7 @@
 /* imap.h - the rooms of the IMAP connector share this; nobody else includes it.
  *
- *   session.c  open, log in, run one command          folders.c  list, make
+ *   command.c  run one command                         login.c    greeting, TLS, login
+ *   session.c  open, close, the selected folder        folders.c  list, make
  *   facts.c    now, changes, mark                      fetch.c    want, next, streams
  *   append.c   put, settle                             quirks.c   what odd servers need
  *
@@ -102,16 +103,13 @@ struct imap {
 
 #define IMAP(s) ((struct imap *)(s))
 
-/* ---- session.c ---- */
-
-int imap_open(
-    struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e);
-void imap_close(struct session **s);
-void imap_stats(const struct session *s, struct session_stats *out);
+/* ---- command.c ---- */
 
 /* The next event of the server; waits. RESPONSE: BYE has been noted. Never MORE or BAD: those are
  * waited for, or become errors (scope link). */
 int imap_next_event(struct imap *im, enum imap_event *event, struct err *e);
+/* Give the bytes of the last event back to the connection (the next event does so by itself). */
+void imap_release_event(struct imap *im);
 /* The next whole response; bodies in between are skipped. */
 int imap_next_response(struct imap *im, struct err *e);
 
@@ -148,6 +146,18 @@ int imap_broken(struct imap *im, struct err *e, const char *what);
 /* Throttled or over quota, from the words of the response in hand; CAUSE_NONE = neither. */
 enum cause imap_general_cause(const struct imap_response *r, int *wait_s);
 bool imap_has(const struct imap *im, enum imap_capability cap);
+
+/* ---- login.c ---- */
+
+/* From the greeting to a session that may work: fills caps, software, namespaces, quirks. */
+int imap_log_in(struct imap *im, struct err *e);
+
+/* ---- session.c ---- */
+
+int imap_open(
+    struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e);
+void imap_close(struct session **s);
+void imap_stats(const struct session *s, struct session_stats *out);
 
 /* Open a folder for reading (EXAMINE) or writing (SELECT), unless it is open so already.
  * FRESH: even then, for numbers as of now. */

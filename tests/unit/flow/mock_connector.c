@@ -418,9 +418,11 @@ static bool is_asked(const struct changes_ask *ask, const struct mock_message *m
 }
 
 /* Servers tell flags that others change unasked, and some tell the rest along with them. */
-static bool is_twice(const struct mock_session *s)
+static bool is_twice(const struct mock_session *s, const struct changes_ask *ask)
 {
-	return mock_chance(&s->server->random, s->server->faults.twice);
+	const struct mock_faults *f = &s->server->faults;
+
+	return mock_chance(&s->server->random, ask->only_new ? f->twice_new : f->twice);
 }
 
 struct since {
@@ -464,7 +466,7 @@ static int mock_changes(struct session *session, const struct folder *f,
 		const struct mock_message *m = &from->messages[i];
 
 		if (!m->deleted && is_news(s, ask, &since, m) &&
-		    (tell(s, m, ask, sink, e) || (is_twice(s) && tell(s, m, ask, sink, e))))
+		    (tell(s, m, ask, sink, e) || (is_twice(s, ask) && tell(s, m, ask, sink, e))))
 			return -1;
 	}
 	return 0;

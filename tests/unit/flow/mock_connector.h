@@ -48,6 +48,7 @@ struct mock_faults {
 	unsigned open;        /* logging in fails */
 	unsigned sweep;       /* of each fact: it breaks in the midst of a sweep */
 	unsigned twice;       /* of each fact: it is told a second time */
+	unsigned twice_new;   /* the same where the contract says "each once" */
 	unsigned stream;      /* of each piece of a stream */
 	unsigned late;        /* what was stored when a link broke shows only after a while */
 	unsigned unreadable;  /* of each read: not this time */

@@ -1,0 +1,291 @@
+/* command.c - one command at a time over an IMAP connection: events of the server, literals that must
+ * be asked for, tagged answers, refusals into errors. Lowest room of the connector, above net/conn
+ * and wire/imap_reader. Promises: every wait has its deadline; login commands are never logged.
+ * Does not: know what a command means. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "connect/imap/imap.h"
+
+/* ---- events ---- */
+
+bool imap_has(const struct imap *im, enum imap_capability cap)
+{
+	return (im->caps & (unsigned)cap) != 0;
+}
+
+int imap_broken(struct imap *im, struct err *e, const char *what)
+{
+	err_set(e, CAUSE_PROTOCOL, ERR_LINK, "%s does not answer as an IMAP server should: %s",
+	    im->at->host, what);
+	if (e)
+		e->side = im->at->side;
+	return -1;
+}
+
+const char *imap_words(struct imap *im, struct arena *a)
+{
+	const struct imap_response *r = &im->reader.response;
+	char text[300], safe[300];
+
+	snprintf(text, sizeof(text), "%s%.*s%s%.*s", r->code.len ? "[" : "",
+	    (int)(r->code.len < 60 ? r->code.len : 60), r->code.data, r->code.len ? "] " : "",
+	    (int)(r->text.len < 200 ? r->text.len : 200), r->text.data);
+	text_printable(safe, sizeof(safe), text, strlen(text));
+	return arena_strdup(a, safe);
+}
+
+static bool words_say(const struct imap_response *r, const char *code, const char *text)
+{
+	return (code && view_is_nocase(r->code, code)) ||
+	       (text && view_find_nocase(r->text, text) >= 0);
+}
+
+/* Causes that a server's words give away whatever was asked (quirks: throttling, quota). */
+enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
+{
+	ptrdiff_t at = view_find_nocase(r->text, "Backoff Time: ");
+
+	*wait_s = 0;
+	if (words_say(r, "OVERQUOTA", "over quota") || words_say(r, NULL, "quota exceeded"))
+		return CAUSE_QUOTA;
+	if (at >= 0) {
+		unsigned long ms = strtoul(r->text.data + at + 14, NULL, 10);
+		*wait_s = ms > 600000 ? 600 : (int)((ms + 999) / 1000);
+		return CAUSE_THROTTLED;
+	}
+	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
+	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
+		return CAUSE_THROTTLED;
+	return CAUSE_NONE;
+}
+
+int imap_refused(
+    struct imap *im, enum cause cause, enum err_scope scope, const char *what, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	int wait_s;
+	enum cause general = imap_general_cause(&im->reader.response, &wait_s);
+
+	err_set(e, general ? general : cause, scope, "%s: %s answered \"%s\"", what, im->at->host,
+	    imap_words(im, &scratch));
+	if (!e)
+		return -1;
+	e->side = im->at->side;
+	if (general == CAUSE_THROTTLED) {
+		e->next = ERR_WAIT;
+		e->wait_s = wait_s;
+		e->scope = ERR_LINK; /* at login too: later it may be let in */
+	} else if (general == CAUSE_QUOTA) {
+		e->scope = ERR_MAILBOX;
+	}
+	return -1;
+}
+
+/* A BYE that nobody asked for: the words are kept for the end of the connection. */
+static void note_bye(struct imap *im)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	int wait_s;
+	enum cause cause = imap_general_cause(&im->reader.response, &wait_s);
+
+	im->bye = true;
+	err_set(&im->bye_err, cause ? cause : CAUSE_CONNECT, ERR_LINK,
+	    "%s closed the connection, saying \"%s\"", im->at->host, imap_words(im, &scratch));
+	im->bye_err.side = im->at->side;
+	im->bye_err.next = cause ? ERR_WAIT : ERR_RETRY;
+	im->bye_err.wait_s = wait_s;
+}
+
+static void note_exists(struct imap *im, const struct imap_response *r)
+{
+	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
+		im->exists = r->number;
+	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && im->exists)
+		im->exists--;
+}
+
+void imap_release_event(struct imap *im)
+{
+	size_t taken = im->taken;
+
+	im->taken = 0;
+	conn_take(im->conn, taken);
+}
+
+int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
+{
+	struct err trouble;
+
+	for (;;) {
+		struct view bytes;
+
+		imap_release_event(im);
+		bytes = conn_peek(im->conn);
+		if (bytes.len) {
+			*event = imap_reader_feed(&im->reader, bytes, &im->taken);
+			if (*event == IMAP_EVENT_BAD)
+				return imap_broken(im, e, im->reader.problem);
+			if (*event == IMAP_EVENT_RESPONSE) {
+				note_exists(im, &im->reader.response);
+				if (im->reader.response.status == IMAP_BYE)
+					note_bye(im);
+			}
+			if (*event != IMAP_EVENT_MORE)
+				return 0;
+			imap_release_event(im);
+		}
+		if (conn_need(im->conn, &trouble)) {
+			if (e)
+				*e = im->bye && trouble.next != ERR_STOPPED ? im->bye_err : trouble;
+			return -1;
+		}
+	}
+}
+
+int imap_next_response(struct imap *im, struct err *e)
+{
+	enum imap_event event;
+
+	do {
+		if (imap_next_event(im, &event, e))
+			return -1;
+	} while (event != IMAP_EVENT_RESPONSE);
+	return 0;
+}
+
+/* ---- commands ---- */
+
+void imap_command_start(struct imap *im, struct imap_command *c, const char *verb)
+{
+	memset(c, 0, sizeof(*c));
+	buf_init(&c->text, 1u << 20);
+	snprintf(c->tag, sizeof(c->tag), "g%lu", ++im->tags);
+	buf_printf(&c->text, "%s %s", c->tag, verb);
+	im->commands++;
+}
+
+void imap_command_free(struct imap_command *c)
+{
+	if (c->text.data)
+		explicit_bzero(c->text.data, c->text.len);
+	buf_free(&c->text);
+}
+
+void imap_command_add(struct imap_command *c, const char *fmt, ...)
+{
+	char word[IMAP_SET_MAX + 200];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(word, sizeof(word), fmt, args);
+	va_end(args);
+	assert(len >= 0 && (size_t)len < sizeof(word));
+	buf_printf(&c->text, " %s", word);
+}
+
+void imap_command_add_string(struct imap *im, struct imap_command *c, struct view v)
+{
+	bool plus =
+	    imap_has(im, CAP_LITERAL_PLUS) || (imap_has(im, CAP_LITERAL_MINUS) && v.len <= 4096);
+
+	buf_add_char(&c->text, ' ');
+	if (!imap_needs_literal(v)) {
+		imap_add_quoted(&c->text, v);
+		return;
+	}
+	buf_printf(&c->text, "{%zu%s}\r\n", v.len, plus ? "+" : "");
+	if (!plus) {
+		assert(c->asks < COUNT_OF(c->ask_at));
+		c->ask_at[c->asks++] = c->text.len;
+	}
+	buf_add_view(&c->text, v);
+}
+
+/* Wait for "+"; a tagged refusal of TAG comes instead when the server will not have it. */
+static int await_continue(struct imap *im, const char *tag, struct err *e)
+{
+	for (;;) {
+		const struct imap_response *r = &im->reader.response;
+
+		if (imap_next_response(im, e))
+			return -1;
+		if (r->kind == IMAP_CONTINUE)
+			return 0;
+		if (r->kind == IMAP_TAGGED && view_is(r->tag, tag))
+			return imap_refused(
+			    im, CAUSE_PROTOCOL, ERR_FOLDER, "a name was refused", e);
+	}
+}
+
+/* Login commands hold secrets. */
+static void log_command(const struct imap *im, const struct imap_command *c)
+{
+	struct view verb = {c->text.data + strlen(c->tag) + 1, c->text.len - strlen(c->tag) - 1};
+
+	if (!view_starts_nocase(verb, "LOGIN") && !view_starts_nocase(verb, "AUTHENTICATE"))
+		log_debug(
+		    "%s: %.*s", im->at->host, (int)(verb.len < 200 ? verb.len : 200), verb.data);
+}
+
+int imap_command_send(struct imap *im, struct imap_command *c, struct err *e)
+{
+	size_t sent = 0;
+
+	log_command(im, c);
+	buf_add_text(&c->text, "\r\n");
+	for (unsigned i = 0; i < c->asks; i++) {
+		struct view part = {c->text.data + sent, c->ask_at[i] - sent};
+
+		if (conn_write(im->conn, part, e) || await_continue(im, c->tag, e))
+			return -1;
+		sent = c->ask_at[i];
+	}
+	return conn_write(im->conn, view_make(c->text.data + sent, c->text.len - sent), e);
+}
+
+int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+	enum imap_event event;
+
+	for (;;) {
+		int failed = 0;
+
+		if (imap_next_event(im, &event, e))
+			return -1;
+		if (event == IMAP_EVENT_LITERAL && taker && taker->body)
+			failed = taker->body(
+			    taker->arg, im->reader.literal_uid, im->reader.literal_len, e);
+		else if (event == IMAP_EVENT_DATA && taker && taker->data)
+			failed = taker->data(taker->arg, im->reader.data, e);
+		else if (event == IMAP_EVENT_RESPONSE && r->kind == IMAP_TAGGED)
+			return view_is(r->tag, tag) ? 0
+						    : imap_broken(im, e, "an answer to no command");
+		else if (event == IMAP_EVENT_RESPONSE && taker && taker->response)
+			failed = taker->response(taker->arg, r, e);
+		if (failed)
+			return -1;
+	}
+}
+
+int imap_run(struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e)
+{
+	char what[80];
+	int failed;
+
+	snprintf(what, sizeof(what), "%.*s was refused",
+	    (int)strcspn(c->text.data + strlen(c->tag) + 1, " \r\""),
+	    c->text.data + strlen(c->tag) + 1);
+	failed = imap_command_send(im, c, e) || imap_await(im, c->tag, taker, e);
+	imap_command_free(c);
+	if (failed)
+		return -1;
+	if (im->reader.response.status == IMAP_OK)
+		return 0;
+	return imap_refused(im, CAUSE_PROTOCOL, ERR_FOLDER, what, e);
+}

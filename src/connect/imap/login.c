@@ -1,0 +1,350 @@
+/* login.c - from the greeting to a proven login: STARTTLS, capabilities, SASL, ID, NAMESPACE. Between
+ * command.c and session.c. Promises: the TLS policy is kept (nothing of the clear-text phase survives
+ * STARTTLS; PREAUTH there is fatal), secrets are wiped. Does not: know folders or messages. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "connect/imap/imap.h"
+#include "wire/sasl.h"
+
+#define SECRET_MAX 65536u
+
+/* ---- capabilities ---- */
+
+static const struct {
+	const char *name;
+	unsigned bits;
+} capability_names[] = {
+    {"STARTTLS", CAP_STARTTLS},
+    {"LOGINDISABLED", CAP_LOGINDISABLED},
+    {"SASL-IR", CAP_SASL_IR},
+    {"ID", CAP_ID},
+    {"NAMESPACE", CAP_NAMESPACE},
+    {"UIDPLUS", CAP_UIDPLUS},
+    {"MULTIAPPEND", CAP_MULTIAPPEND},
+    {"LITERAL+", CAP_LITERAL_PLUS},
+    {"LITERAL-", CAP_LITERAL_MINUS},
+    {"CONDSTORE", CAP_CONDSTORE},
+    {"QRESYNC", CAP_CONDSTORE},
+    {"LIST-EXTENDED", CAP_LIST_EXTENDED},
+    {"LIST-STATUS", CAP_LIST_STATUS},
+    {"SPECIAL-USE", CAP_SPECIAL_USE},
+    {"CREATE-SPECIAL-USE", CAP_CREATE_SPECIAL_USE},
+    {"UNSELECT", CAP_UNSELECT},
+    {"APPENDLIMIT", CAP_APPENDLIMIT},
+    {"IMAP4rev2", CAP_IMAP4REV2 | CAP_NAMESPACE | CAP_UIDPLUS | CAP_UNSELECT | CAP_LIST_EXTENDED |
+		      CAP_LIST_STATUS | CAP_SPECIAL_USE | CAP_LITERAL_MINUS | CAP_SASL_IR},
+};
+
+static void note_mechanism(struct imap *im, struct view name)
+{
+	char *upper;
+
+	if (im->mechanism_count == COUNT_OF(im->mechanisms))
+		return;
+	upper = arena_text(&im->arena, name);
+	for (char *c = upper; *c; c++)
+		*c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+	im->mechanisms[im->mechanism_count++] = upper;
+}
+
+static void note_capability(struct imap *im, struct view word)
+{
+	uint64_t limit;
+
+	for (size_t i = 0; i < COUNT_OF(capability_names); i++)
+		if (view_is_nocase(word, capability_names[i].name))
+			im->caps |= capability_names[i].bits;
+	if (view_starts_nocase(word, "AUTH="))
+		note_mechanism(im, view_make(word.data + 5, word.len - 5));
+	if (view_starts_nocase(word, "APPENDLIMIT=") &&
+	    !view_number(view_make(word.data + 12, word.len - 12), &limit))
+		im->session.caps.max_size = limit;
+}
+
+static void note_capabilities(struct imap *im, const struct imap_node *words)
+{
+	im->caps = 0;
+	im->mechanism_count = 0;
+	for (; words; words = words->next)
+		note_capability(im, imap_node_text(words));
+}
+
+static int take_capability(void *arg, const struct imap_response *r, struct err *e)
+{
+	(void)e;
+	if (r->kind == IMAP_UNTAGGED && view_is_nocase(r->name, "CAPABILITY"))
+		note_capabilities(arg, r->args);
+	return 0;
+}
+
+static int ask_capabilities(struct imap *im, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(im, &c, "CAPABILITY");
+	return imap_run(im, &c, &(struct imap_taker){.response = take_capability, .arg = im}, e);
+}
+
+/* ---- greeting and STARTTLS ---- */
+
+static int fatal(struct imap *im, struct err *e, enum cause cause, const char *text)
+{
+	err_set(e, cause, ERR_MAILBOX, "%s: %s", im->at->host, text);
+	if (e)
+		e->side = im->at->side;
+	return -1;
+}
+
+static int greet(struct imap *im, char *greeting, size_t size, bool *preauth, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+
+	if (imap_next_response(im, e))
+		return -1;
+	if (r->kind != IMAP_UNTAGGED ||
+	    (r->status != IMAP_OK && r->status != IMAP_PREAUTH && r->status != IMAP_BYE))
+		return fatal(im, e, CAUSE_PROTOCOL,
+		    "what answers there is not an IMAP server; check host and port");
+	if (r->status == IMAP_BYE) {
+		*e = im->bye_err;
+		return -1;
+	}
+	*preauth = r->status == IMAP_PREAUTH;
+	text_printable(greeting, size, r->text.data, r->text.len);
+	if (view_is_nocase(r->code, "CAPABILITY"))
+		note_capabilities(im, r->code_args);
+	return 0;
+}
+
+static int start_tls(struct imap *im, bool preauth, struct err *e)
+{
+	struct imap_command c;
+
+	if (im->at->tls != ENDPOINT_STARTTLS)
+		return 0;
+	if (preauth)
+		return fatal(im, e, CAUSE_TLS,
+		    "the server claims a login before TLS (PREAUTH); that is how attackers keep a "
+		    "connection in clear text, so nothing was sent");
+	if (!im->caps && ask_capabilities(im, e))
+		return -1;
+	if (!imap_has(im, CAP_STARTTLS))
+		return fatal(im, e, CAUSE_TLS,
+		    "the server offers no STARTTLS, so nothing was sent; try imaps://, or ask for "
+		    "a "
+		    "clear-text connection with ?tls=none");
+	imap_command_start(im, &c, "STARTTLS");
+	if (imap_run(im, &c, NULL, e))
+		return e ? (e->scope = ERR_MAILBOX, e->cause = CAUSE_TLS, -1) : -1;
+	imap_release_event(im);
+	if (conn_starttls(im->conn, e))
+		return -1;
+	imap_reader_free(&im->reader);
+	imap_reader_init(&im->reader, IMAP_LINE_MAX);
+	im->session.caps.max_size = 0;
+	return ask_capabilities(im, e);
+}
+
+/* ---- login ---- */
+
+static void wipe(struct buf *secret)
+{
+	if (secret->data)
+		explicit_bzero(secret->data, secret->size);
+	buf_free(secret);
+}
+
+static int login_refused(struct imap *im, struct err *e)
+{
+	imap_refused(im, CAUSE_LOGIN, ERR_MAILBOX, "login was refused", e);
+	if (e && e->cause == CAUSE_LOGIN) {
+		struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+		err_set(e, CAUSE_LOGIN, ERR_MAILBOX, "%s refused the login of %s: \"%s\"",
+		    im->at->host, im->at->user, imap_words(im, &scratch));
+		e->side = im->at->side;
+	}
+	return -1;
+}
+
+static int login_plain(struct imap *im, const struct buf *secret, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(im, &c, "LOGIN");
+	imap_command_add_string(im, &c, view_of(im->at->user));
+	imap_command_add_string(im, &c, buf_view(secret));
+	if (!imap_run(im, &c, &(struct imap_taker){.response = take_capability, .arg = im}, e))
+		return 0;
+	return e->scope == ERR_FOLDER || e->next == ERR_WAIT ? login_refused(im, e) : -1;
+}
+
+/* Answer one challenge; the empty answer is an empty line. */
+static int sasl_answer(struct imap *im, struct sasl *sasl, struct view challenge, struct err *e)
+{
+	struct buf line = BUF_INIT(SECRET_MAX * 2);
+	int failed = sasl_step(sasl, challenge, &line, e);
+
+	failed = failed || buf_add_text(&line, "\r\n") || conn_write(im->conn, buf_view(&line), e);
+	wipe(&line);
+	return failed ? -1 : 0;
+}
+
+static int sasl_first(struct imap *im, struct sasl *sasl, struct imap_command *c, struct err *e)
+{
+	struct buf first = BUF_INIT(SECRET_MAX * 2);
+	int failed = 0;
+
+	if (imap_has(im, CAP_SASL_IR) && sasl_client_first(sasl)) {
+		failed = sasl_step(sasl, (struct view){0}, &first, e);
+		buf_printf(&c->text, " %s", first.len ? first.data : "=");
+	}
+	wipe(&first);
+	return failed || imap_command_send(im, c, e) ? -1 : 0;
+}
+
+static int login_sasl(
+    struct imap *im, const char *mechanism, const struct buf *password, struct err *e)
+{
+	struct sasl_secret secret = {im->at->user, im->at->authzid, password->data, im->at->host};
+	struct sasl *sasl AUTO(sasl_free) = NULL;
+	const struct imap_response *r = &im->reader.response;
+	struct imap_command c AUTO(imap_command_free) = {0};
+	char verb[64];
+
+	snprintf(verb, sizeof(verb), "AUTHENTICATE %s", mechanism);
+	imap_command_start(im, &c, verb);
+	if (sasl_start(&sasl, mechanism, &secret, e) || sasl_first(im, sasl, &c, e))
+		return -1;
+	for (;;) {
+		if (imap_next_response(im, e))
+			return -1;
+		take_capability(im, r, e);
+		if (r->kind == IMAP_CONTINUE && sasl_answer(im, sasl, r->text, e))
+			return -1;
+		if (r->kind == IMAP_TAGGED)
+			break;
+	}
+	if (r->status != IMAP_OK)
+		return login_refused(im, e);
+	return sasl_finish(sasl, e);
+}
+
+static int login_with(struct imap *im, const struct buf *password, struct err *e)
+{
+	const char *mechanism = sasl_choose((const char *const *)im->mechanisms,
+	    im->mechanism_count, im->at->auth, im->at->authzid != NULL);
+
+	if (mechanism) {
+		log_debug("%s: AUTHENTICATE %s", im->at->host, mechanism);
+		return login_sasl(im, mechanism, password, e);
+	}
+	if (!im->at->auth && !im->at->authzid && !imap_has(im, CAP_LOGINDISABLED))
+		return login_plain(im, password, e);
+	return fatal(im, e, CAUSE_LOGIN,
+	    im->at->auth ? "the server does not offer the login mechanism asked for with ?auth="
+			 : "the server offers no login mechanism that godwit knows");
+}
+
+static int login(struct imap *im, struct err *e)
+{
+	struct buf password = BUF_INIT(SECRET_MAX);
+	int failed = im->env.secret(im->env.secret_arg, im->at->side, SECRET_FIRST, &password, e) ||
+		     login_with(im, &password, e);
+
+	/* A token may have run out since it was given: ask once more (OAuth). */
+	if (failed && e->cause == CAUSE_LOGIN && im->at->auth && !strcmp(im->at->auth, "XOAUTH2")) {
+		struct err again;
+
+		wipe(&password);
+		if (!im->env.secret(
+			im->env.secret_arg, im->at->side, SECRET_WAS_REFUSED, &password, &again))
+			failed = login_with(im, &password, e);
+	}
+	wipe(&password);
+	return failed ? -1 : 0;
+}
+
+/* ---- after login ---- */
+
+/* The value behind a quoted NAME (RFC 2971). */
+static struct view id_field(const struct imap_node *n, const char *name)
+{
+	for (; n && n->next; n = n->next->next)
+		if (view_is_nocase(imap_node_text(n), name))
+			return imap_node_text(n->next);
+	return (struct view){0};
+}
+
+static int take_id(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct imap *im = arg;
+	const struct imap_node *list;
+	struct view name, version;
+	char said[100];
+
+	(void)e;
+
+	if (view_is_nocase(r->name, "NAMESPACE"))
+		return imap_take_namespace(im, r);
+	if (!view_is_nocase(r->name, "ID") || !r->args || r->args->kind != IMAP_NODE_LIST)
+		return 0;
+	list = r->args->child;
+	name = id_field(list, "name");
+	version = id_field(list, "version");
+	snprintf(said, sizeof(said), "%.*s%s%.*s", (int)(name.len < 60 ? name.len : 60), name.data,
+	    version.len ? " " : "", (int)(version.len < 30 ? version.len : 30), version.data);
+	text_printable(im->software, sizeof(im->software), said, strlen(said));
+	return 0;
+}
+
+/* ID and NAMESPACE in one round trip. NAMESPACE, or LIST, is the proof of the login: Exchange says
+ * OK to a login and "not connected" to what follows. */
+static int introduce(struct imap *im, struct err *e)
+{
+	struct imap_taker taker = {.response = take_id, .arg = im};
+	struct imap_command id = {0}, space = {0};
+	int failed = 0;
+
+	if (imap_has(im, CAP_ID)) {
+		imap_command_start(im, &id, "ID");
+		imap_command_add(&id, "(\"name\" \"godwit\" \"version\" \"%s\")", GODWIT_VERSION);
+		failed = imap_command_send(im, &id, e);
+	}
+	imap_command_start(
+	    im, &space, imap_has(im, CAP_NAMESPACE) ? "NAMESPACE" : "LIST \"\" \"\"");
+	failed = failed || imap_command_send(im, &space, e) ||
+		 (id.tag[0] && imap_await(im, id.tag, &taker, e)) ||
+		 imap_await(im, space.tag, &taker, e);
+	if (!failed && view_find_nocase(im->reader.response.text, "not connected") >= 0)
+		failed = login_refused(im, e);
+	imap_command_free(&id);
+	imap_command_free(&space);
+	return failed ? -1 : imap_namespace(im, e);
+}
+
+int imap_log_in(struct imap *im, struct err *e)
+{
+	char greeting[200];
+	bool preauth = false;
+
+	if (greet(im, greeting, sizeof(greeting), &preauth, e) || start_tls(im, preauth, e))
+		return -1;
+	if (!im->caps && ask_capabilities(im, e))
+		return -1;
+	if (!preauth && login(im, e))
+		return -1;
+	if (ask_capabilities(im, e) || introduce(im, e))
+		return -1;
+	im->quirks = imap_quirks_find(view_of(greeting), view_of(im->software));
+	if (!im->software[0])
+		snprintf(im->software, sizeof(im->software), "%.90s", greeting);
+	im->session.caps.ids_told = imap_has(im, CAP_UIDPLUS);
+	im->session.caps.batches = imap_has(im, CAP_MULTIAPPEND);
+	im->session.caps.streams = imap_has(im, CAP_LITERAL_PLUS);
+	im->session.caps.names.delimiter = im->delimiter;
+	im->session.caps.software = im->software;
+	return 0;
+}

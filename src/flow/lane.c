@@ -1,0 +1,70 @@
+/* lane.c - what a lane tells its controller, and what it may carry. Below all rooms of the engine, so
+ * that none of them needs another for it. Promises: text from servers is made harmless. */
+#include "flow/lane.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* One safe sentence out of a format. */
+static void tell_into(char *out, size_t size, const char *fmt, va_list args)
+{
+	char raw[500];
+	int len = vsnprintf(raw, sizeof(raw), fmt, args);
+
+	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
+	text_printable(out, size, raw, (size_t)len);
+}
+
+void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
+    const char *msgid, const char *fmt, ...)
+{
+	const struct flow_watch *watch = l->context->watch;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	char reason[400];
+	struct exception x = {.cause = cause,
+	    .folder = job->name,
+	    .target = strcmp(job->name, job->target_name) ? job->target_name : "",
+	    .id = arena_text(&scratch, id),
+	    .msgid = msgid,
+	    .reason = reason};
+	va_list args;
+
+	va_start(args, fmt);
+	tell_into(reason, sizeof(reason), fmt, args);
+	va_end(args);
+	l->summary->notes += cause_exit(cause) == 0;
+	l->summary->not_copied += cause == CAUSE_MISSING || cause == CAUSE_IN_DOUBT;
+	watch->exception(watch->arg, &x);
+}
+
+void lane_note(struct lane *l, const char *fmt, ...)
+{
+	const struct flow_watch *watch = l->context->watch;
+	char text[400];
+	va_list args;
+
+	va_start(args, fmt);
+	tell_into(text, sizeof(text), fmt, args);
+	va_end(args);
+	watch->note(watch->arg, text);
+}
+
+/* Folders not looked at yet are counted as their listing told, at the mean size so far. */
+void lane_progress(struct lane *l)
+{
+	struct copy_progress p = l->progress;
+	uint64_t mean = p.items_total ? p.bytes_total / p.items_total : 0;
+
+	p.items_total += l->ahead_items;
+	p.bytes_total += l->ahead_items * mean;
+	l->context->watch->progress(l->context->watch->arg, &p);
+}
+
+uint64_t lane_max_size(const struct lane *l)
+{
+	uint64_t told = l->destination ? l->destination->caps.max_size : 0;
+	uint64_t asked = l->options->max_size;
+
+	return !told ? asked : !asked || told < asked ? told : asked;
+}
