@@ -10,7 +10,7 @@ export GODWIT_CACHE
 BUILD="gcc libc6-dev meson ninja-build pkg-config libssl-dev libgsasl-dev libsqlite3-dev libsodium-dev
 	libjansson-dev libutf8proc-dev scdoc"
 SERVERS="python3 openssl mount util-linux"
-LINT="clang-14 clang-format clang-tidy cppcheck shellcheck python3"
+LINT="clang-14 clang-format-14 clang-tidy-14 cppcheck shellcheck python3 libcmocka-dev"
 FUZZ="clang-14 libclang-rt-14-dev llvm-14"
 TEST="libcmocka-dev $FUZZ"
 
@@ -142,7 +142,8 @@ do_demo() {
 do_lint() {
 	# shellcheck disable=SC2086
 	need $BUILD $LINT
-	sh tests/lint/run.sh
+	configure build gcc -Dtests=enabled
+	sh tests/lint/run.sh "$@"
 }
 
 do_fuzz() {

@@ -56,9 +56,8 @@ no_reports() {
 	return 1
 }
 
-step "lint" sh tests/lint/run.sh
-
 step "build with gcc" compiled build gcc
+step "lint" sh tests/lint/run.sh
 run "gcc: unit tests, transcripts, fuzzing, servers, faults" build
 
 step "build with clang" compiled build/clang clang-14

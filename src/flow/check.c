@@ -54,6 +54,13 @@ static void compare_flags(
 void check_compare(
     struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
 {
+	if (x->earlier) {
+		compare_flags(l, job, x, fact);
+		return;
+	}
+	if (!x->date_told.known)
+		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
+		    "the source gave no arrival date that can be read");
 	if (x->date_told.known && (!fact->date.known || fact->date.instant != x->date_told.instant))
 		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
 		    "its arrival date is %lld seconds off at the destination",
@@ -64,6 +71,31 @@ void check_compare(
 		    "%llu bytes were sent, the destination has %llu%s",
 		    (unsigned long long)x->identity.size, (unsigned long long)fact->size,
 		    fact->size == x->identity.canonical_size ? " (line ends were made CRLF)" : "");
+}
+
+static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e)
+{
+	struct folder_job *job = arg;
+	struct expectation x = {.source_id = row->source_id,
+	    .target_id = row->target_id,
+	    .flags = row->target_base,
+	    .flags_told = row->source_base,
+	    .msgid = "",
+	    .earlier = true};
+
+	(void)e;
+	if (row->target_id.len && row->pass > job->memory->finished)
+		check_expect(job, &x);
+	return 0;
+}
+
+int check_recall(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (job->recalled || !job->memory->floor.text[0])
+		return 0;
+	job->recalled = true;
+	job->floor = job->memory->floor;
+	return ledger_each_row(l->ledger, job->memory, take_unchecked, job, e);
 }
 
 /* ---- what is there ---- */
@@ -110,7 +142,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	if (!x || x->found)
 		return 0;
 	x->found = true;
-	c->l->summary->items_checked++;
+	c->l->summary->items_checked += !x->earlier;
 	check_compare(c->l, job, x, fact);
 	return correct_base(c, x, fact->flags, e);
 }
@@ -180,6 +212,8 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 		return -1;
 	tell_missing(l, job);
 	job->stored_count = 0;
+	if (!job->memory->open)
+		job->floor = told.cursor; /* the next check begins here */
 	return 0;
 }
 

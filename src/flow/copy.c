@@ -73,8 +73,20 @@ static int set_floor(struct lane *l, struct folder_job *job, struct err *e)
 
 	if (l->to->now(l->destination, &job->target, &now, e) || check_same_target(l, job, &now, e))
 		return -1;
-	job->floor = now;
+	job->floor_session = l->sessions;
+	if (!job->floor.text[0])
+		job->floor = now;
+	if (!job->memory->floor.text[0])
+		job->memory->floor = job->floor;
 	return 0;
+}
+
+/* In between, so that memory does not grow with the folder. */
+static int check_so_far(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (settle_to(l, job, 0, e) || (!job->doubted_count && resolve_folder(l, job, false, e)))
+		return -1;
+	return check_stored(l, job, e);
 }
 
 /* The way of the windows. */
@@ -92,7 +104,7 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 				return 0;
 			continue;
 		}
-		if (!job->floor.text[0] && set_floor(l, job, e))
+		if (job->floor_session != l->sessions && set_floor(l, job, e))
 			return window_free(&w), -1;
 		if (ledger_intend(l->ledger, job->memory, w, &job->floor, e) ||
 		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
@@ -101,8 +113,8 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 			return -1;
 		if (job->careful && settle_to(l, job, 0, e)) /* its parts keep their order */
 			return -1;
-		if (job->stored_count >= CHECK_EVERY &&
-		    (settle_to(l, job, 0, e) || check_stored(l, job, e)))
+		if ((job->stored_count >= CHECK_EVERY || job->memory->open >= CHECK_EVERY) &&
+		    check_so_far(l, job, e))
 			return -1;
 	}
 }
@@ -122,7 +134,8 @@ static int copy_doubted(struct lane *l, struct folder_job *job, struct err *e)
 
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
-	if (resolve_folder(l, job, false, e) || /* what an earlier run left in doubt */
+	if (check_recall(l, job, e) || /* what an interrupted run stored: not checked yet */
+	    resolve_folder(l, job, false, e) || /* what it left in doubt */
 	    plan_folder(l, job, e) ||           /* what is new, what changed */
 	    copy_items(l, job, e) ||            /* every new item */
 	    copy_doubted(l, job, e) ||          /* and those that may have been there */
@@ -132,7 +145,7 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    mark_folder(l, job, e) ||           /* flags that changed */
 	    check_standing(l, job, e))          /* what older passes could not copy */
 		return -1;
-	return ledger_finish(l->ledger, job->memory, &job->told.cursor, e);
+	return ledger_finish(l->ledger, job->memory, &job->told.cursor, lane_max_size(l), e);
 }
 
 /* The receipts that did come are believed; the rest stays in doubt. */

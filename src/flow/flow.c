@@ -44,6 +44,7 @@ static int lane_connect(struct lane *l, struct err *e)
 		return -1;
 	sum->reconnects += l->connected_once;
 	l->connected_once = true;
+	l->sessions++;
 	l->connected_at = clock_ms();
 	return 0;
 }
@@ -135,6 +136,9 @@ static void restart_job(struct lane *l, struct folder_job *job)
 {
 	l->progress.items_total -= job->planned < l->progress.items_total ? job->planned : 0;
 	l->progress.items_total += job->stored_now - job->stored_before;
+	l->progress.bytes_total -=
+	    job->planned_bytes < l->progress.bytes_total ? job->planned_bytes : 0;
+	l->progress.bytes_total += job->bytes_now - job->bytes_before;
 	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
 	job->gone_count = 0;
 	job->wanted = 0;

@@ -30,6 +30,7 @@ struct lane {
 	struct session *source, *destination;
 	int64_t connected_at;
 	bool connected_once;
+	unsigned sessions; /* how often it was connected */
 	struct folder_list source_folders, target_folders;
 	struct name_map map;
 	struct copy_summary *summary;
@@ -60,6 +61,7 @@ struct expectation {
 	struct date date, date_told;
 	uint32_t flags, flags_told;
 	const char *msgid;
+	bool earlier; /* stored by an interrupted run: only id and flags are known */
 	bool found;
 };
 
@@ -90,9 +92,13 @@ struct folder_job {
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
 	uint64_t stored_now, bytes_now;
-	uint64_t planned, stored_before; /* at the last planning: to do, done before it */
-	bool careful;                    /* the window under way is one that is put again */
-	bool undecided;                  /* the destination never came to rest after a lost link */
+	uint64_t planned, planned_bytes;      /* at the last planning: to do */
+	uint64_t stored_before, bytes_before; /* and done before it */
+	unsigned floor_session; /* the lane's session in which now() was asked; 0 = none */
+	bool recalled;
+	unsigned holds; /* how often in a row the destination asked for patience */
+	bool careful;   /* the window under way is one that is put again */
+	bool undecided; /* the destination never came to rest after a lost link */
 	struct arena arena;
 };
 
@@ -153,6 +159,8 @@ int check_same_target(
     struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e);
 /* Compare what was stored with what the destination shows. Nothing may be outstanding. */
 int check_stored(struct lane *l, struct folder_job *job, struct err *e);
+/* Expect what an interrupted run stored and could not check. */
+int check_recall(struct lane *l, struct folder_job *job, struct err *e);
 void check_expect(struct folder_job *job, const struct expectation *x);
 /* Tell the differences between what was sent and what is there; returns the flags that are. */
 void check_compare(

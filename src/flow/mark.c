@@ -81,7 +81,7 @@ static int record(struct marking *m, size_t i, struct err *e)
 	return ledger_rebase(m->l->ledger, m->job->memory, &c->row, e);
 }
 
-/* The marks that say something, in one call. */
+/* Send those marks that say something and are not done yet. */
 static int send_marks(struct marking *m, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
@@ -90,7 +90,7 @@ static int send_marks(struct marking *m, struct err *e)
 	size_t *at = arena_new(&scratch, count, sizeof(*at));
 
 	for (size_t i = 0; i < count; i++)
-		if (m->here[i] && (m->marks[i].add || m->marks[i].remove)) {
+		if (m->here[i] && !m->marks[i].done && (m->marks[i].add || m->marks[i].remove)) {
 			at[sent] = i;
 			list[sent++] = m->marks[i];
 		}
@@ -109,12 +109,31 @@ static int send_marks(struct marking *m, struct err *e)
 	return 0;
 }
 
+/* A keyword that is refused shall not keep \Seen from travelling. */
+static void leave_keywords(struct marking *m)
+{
+	for (size_t i = 0; i < m->job->change_count; i++) {
+		struct mark *mark = &m->marks[i];
+
+		if (mark->done)
+			continue;
+		if (!flags_has_keywords(m->l->flags, mark->add) &&
+		    !flags_has_keywords(m->l->flags, mark->remove))
+			mark->add = mark->remove = FLAGS_NONE; /* refused as they are */
+		mark->add = flags_only_system(m->l->flags, mark->add);
+		mark->remove = flags_only_system(m->l->flags, mark->remove);
+	}
+}
+
 static int mark_all(struct marking *m, struct err *e)
 {
 	if (look(m, e))
 		return -1;
 	for (size_t i = 0; i < m->job->change_count; i++)
 		decide(m, i);
+	if (send_marks(m, e))
+		return -1;
+	leave_keywords(m);
 	if (send_marks(m, e))
 		return -1;
 	for (size_t i = 0; i < m->job->change_count; i++)

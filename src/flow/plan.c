@@ -147,11 +147,19 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	return p->count == BATCH ? judge_batch(p, e) : 0;
 }
 
+/* Refused is final until the user asks, or the size limit that refused it is another. */
+static bool limit_moved(const struct lane *l, const struct ledger_folder *m)
+{
+	uint64_t now = lane_max_size(l);
+
+	return m->refused && m->finished && now != m->limit && (!now || now > m->limit);
+}
+
 /* ---- items that an earlier pass owes, or shall try again ---- */
 
 struct owed {
 	struct folder_job *job;
-	bool refused_too;
+	bool refused_too, limit_moved;
 	struct ledger_row *rows;
 	size_t count, size;
 };
@@ -161,7 +169,8 @@ static int take_owed(void *arg, const struct ledger_row *row, struct err *e)
 	struct owed *o = arg;
 
 	(void)e;
-	if (row->state != ROW_OWED && !(o->refused_too && row->state == ROW_REFUSED))
+	if (row->state != ROW_OWED && !(o->refused_too && row->state == ROW_REFUSED) &&
+	    !(o->limit_moved && row->cause == CAUSE_TOO_BIG))
 		return 0;
 	if (is_doubted(o->job, row->source_id))
 		return 0; /* waits for the end */
@@ -179,25 +188,31 @@ struct present {
 	size_t count;
 };
 
+static int compare_rows(const void *a, const void *b)
+{
+	return view_cmp(
+	    ((const struct ledger_row *)a)->source_id, ((const struct ledger_row *)b)->source_id);
+}
+
+/* Rows are sorted by source id. */
 static int take_present(void *arg, const struct fact *fact, struct err *e)
 {
 	struct present *p = arg;
 	struct todo t = {.size = fact->size, .date = fact->date, .flags = fact->flags};
+	struct ledger_row key = {.source_id = fact->id};
+	const struct ledger_row *row = bsearch(&key, p->rows, p->count, sizeof(key), compare_rows);
 
 	(void)e;
-	for (size_t i = 0; i < p->count; i++) {
-		if (p->here[i] || !view_eq(p->rows[i].source_id, fact->id))
-			continue; /* told twice, or another's */
-		p->here[i] = true;
-		t.id = arena_copy(&p->job->arena, fact->id);
-		t.was = (uint8_t)p->rows[i].state;
-		plan_add(p->job, &t);
-	}
+	if (!row || p->here[row - p->rows])
+		return 0; /* another's, or told twice */
+	p->here[row - p->rows] = true;
+	t.id = arena_copy(&p->job->arena, fact->id);
+	t.was = (uint8_t)row->state;
+	plan_add(p->job, &t);
 	return 0;
 }
 
-static int plan_owed_rows(
-    struct lane *l, struct folder_job *job, const struct owed *o, struct err *e)
+static int plan_owed_rows(struct lane *l, struct folder_job *job, struct owed *o, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct view *ids = arena_new(&scratch, o->count, sizeof(*ids));
@@ -206,6 +221,7 @@ static int plan_owed_rows(
 	struct changes_ask ask = {.ids = ids, .count = o->count};
 	struct changes_told told;
 
+	qsort(o->rows, o->count, sizeof(*o->rows), compare_rows);
 	for (size_t i = 0; i < o->count; i++)
 		ids[i] = o->rows[i].source_id;
 	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
@@ -218,10 +234,12 @@ static int plan_owed_rows(
 
 static int plan_owed(struct lane *l, struct folder_job *job, struct err *e)
 {
-	struct owed o = {.job = job, .refused_too = l->options->retry_refused};
+	struct owed o = {.job = job,
+	    .refused_too = l->options->retry_refused,
+	    .limit_moved = limit_moved(l, job->memory)};
 	int failed;
 
-	if (!job->memory->owed && !(o.refused_too && job->memory->refused))
+	if (!job->memory->owed && !(job->memory->refused && (o.refused_too || o.limit_moved)))
 		return 0;
 	failed = ledger_each_row(l->ledger, job->memory, take_owed, &o, e) ||
 		 (o.count && plan_owed_rows(l, job, &o, e));
@@ -246,6 +264,7 @@ int plan_ids(
 		return -1;
 	for (size_t i = 0; i < count; i++)
 		rows[i].source_id = ids[i];
+	qsort(rows, count, sizeof(*rows), compare_rows);
 	return l->from->changes(l->source, job->source, &ask, &sink, &told, e);
 }
 
@@ -259,7 +278,8 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 	/* without a change counter the glance says nothing about flags */
 	return job->source->glance_cursor && modseq && strcmp(modseq, " 0") &&
 	       !strcmp(m->cursor.text, job->source->glance_cursor) && !m->open && !m->owed &&
-	       !(l->options->retry_refused && m->refused);
+	       !m->floor.text[0] && !(l->options->retry_refused && m->refused) &&
+	       !limit_moved(l, m);
 }
 
 static void count_plan(struct lane *l, struct folder_job *job)
@@ -270,6 +290,8 @@ static void count_plan(struct lane *l, struct folder_job *job)
 		bytes += job->todo[i].size;
 	job->planned = job->todo_count;
 	job->stored_before = job->stored_now;
+	job->planned_bytes = bytes;
+	job->bytes_before = job->bytes_now;
 	l->progress.items_total += job->todo_count;
 	l->progress.bytes_total += bytes;
 	lane_progress(l);

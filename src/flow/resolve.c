@@ -240,6 +240,43 @@ static int match_all(struct resolver *r, struct err *e)
 		   : 0;
 }
 
+/* ---- what a destination altered ---- */
+
+static bool has_msgid(const struct identity *i)
+{
+	static const unsigned char none[sizeof(i->msgid)];
+
+	return memcmp(i->msgid, none, sizeof(none)) != 0;
+}
+
+/* A candidate nobody has with that Message-ID; NULL = none. */
+static struct candidate *same_msgid(struct resolver *r, const struct identity *i)
+{
+	for (size_t k = 0; has_msgid(i) && k < r->candidate_count; k++)
+		if (!r->candidates[k].taken &&
+		    !memcmp(r->candidates[k].fact.identity.msgid, i->msgid, sizeof(i->msgid)))
+			return &r->candidates[k];
+	return NULL;
+}
+
+/* What surely was stored is there, however it looks now: by header, or by Message-ID alone. */
+static int match_altered(struct resolver *r, struct err *e)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		size_t at = first_with_header(r, &r->intents[i].identity);
+		struct candidate *c;
+
+		if (r->done[i] || r->intents[i].state != INTENT_UNLOCATED)
+			continue;
+		c = next_free(r, &r->intents[i].identity, &at);
+		if (!c)
+			c = same_msgid(r, &r->intents[i].identity);
+		if (c && adopt(r, i, c, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* ---- where only sizes differ ---- */
 
 static int take_digest(void *arg, const struct fact *fact, struct err *e)
@@ -300,10 +337,14 @@ static int give_up(struct resolver *r, const struct ledger_intent *i, struct vie
 		    "the destination took it, and does not show it any more");
 	else
 		released[(*count)++] = arena_copy(&r->job->arena, i->source_id);
-	if (r->job->undecided && i->state != INTENT_UNLOCATED)
+	if (i->state != INTENT_UNLOCATED && (r->job->undecided || same_msgid(r, &i->identity)))
 		lane_exception(r->l, r->job, CAUSE_IN_DOUBT, i->source_id, i->msgid,
-		    "the connection was lost while it was stored and the destination did not come "
-		    "to rest; it is sent again");
+		    r->job->undecided
+			? "the connection was lost while it was stored and the destination did not "
+			  "come to rest; it is sent again"
+			: "the connection was lost while it was stored; the destination has a "
+			  "message "
+			  "like it, which is not the same; it is sent again");
 	return ledger_release(r->l->ledger, r->job->memory, i, e);
 }
 
@@ -368,7 +409,7 @@ static int resolve(struct resolver *r, bool final, struct err *e)
 	    "%s: %zu intents to resolve%s", r->job->name, r->count, doubt ? ", in doubt" : "");
 	if ((doubt && await_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
 		return -1;
-	if (match_all(r, e) || read_bodies(r, e) || match_all(r, e))
+	if (match_all(r, e) || read_bodies(r, e) || match_all(r, e) || match_altered(r, e))
 		return -1;
 	return settle_rest(r, final, e);
 }

@@ -11,7 +11,8 @@
 #include "model/identity.h"
 
 #define TRIES 4u
-#define CLAMP_LOW 86400                /* 2 January 1970 */
+#define HOLDS 7u        /* waits of 1, 2, 4 ... 64 s where the destination names no time */
+#define CLAMP_LOW 86400 /* 2 January 1970 */
 #define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
 
 /* A stream whose first bytes were read for the header, and which is digested as it passes. */
@@ -291,6 +292,7 @@ static void expect_item(struct lane *l, struct folder_job *job, const struct win
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid};
 
+	job->holds = 0;
 	l->summary->items_stored++;
 	l->summary->bytes_stored += item->identity.size;
 	l->progress.items_done++;
@@ -385,8 +387,9 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 		return err_set(e, CAUSE_FOLDER_GONE, ERR_FOLDER,
 		    "the folder %s has gone at the destination: \"%s\"", job->target_name,
 		    item->reason);
-	if (w->hold == CAUSE_THROTTLED && item->tries < TRIES) {
-		wait_s = wait_s ? wait_s : 1 << item->tries;
+	if (w->hold == CAUSE_THROTTLED && job->holds < HOLDS) {
+		wait_s = wait_s ? wait_s : 1 << job->holds;
+		job->holds++;
 		lane_note(l, "the destination asks to wait %d s: \"%s\"", wait_s, item->reason);
 		return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
 	}

@@ -732,8 +732,8 @@ int ledger_rebase(
 	return put_row(l, f, row, e);
 }
 
-int ledger_finish(
-    struct ledger *l, struct ledger_folder *f, const struct cursor *cursor, struct err *e)
+int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor *cursor,
+    uint64_t limit, struct err *e)
 {
 	uint64_t ticket;
 
@@ -742,6 +742,9 @@ int ledger_finish(
 	if (flush(l, e))
 		return -1;
 	f->cursor = *cursor;
+	f->floor.text[0] = '\0';
+	f->finished = l->pass;
+	f->limit = limit;
 	if (put_folder(l, f, e) || flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
 	    l->store->ops->wait(l->store, ticket, e))
 		return -1;

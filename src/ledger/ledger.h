@@ -56,7 +56,12 @@ struct ledger_folder {
 	                       * can be; "" = none is open */
 	/* Source and destination folder when first seen, to know that they are still the same. */
 	struct cursor source, target;
-	uint64_t stored; /* rows stored or adopted */
+	struct cursor
+	    floor;         /* the destination's now before the first put since finished; "" = none:
+	                      * rows of later passes than finished are not checked yet */
+	uint32_t finished; /* the last pass that came to its end here */
+	uint64_t limit;    /* size limit in force then, 0 = none known */
+	uint64_t stored;   /* rows stored or adopted */
 	uint64_t refused, owed;
 	bool subscribed; /* subscription was carried over */
 	uint64_t open;   /* intents on record, of whatever state */
@@ -134,6 +139,7 @@ int ledger_release(
 /* New bases of an item after its flags were looked at or changed. */
 int ledger_rebase(
     struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e);
-/* The folder is done: cursor after its rows. No intent may be open. Awaited. */
-int ledger_finish(
-    struct ledger *l, struct ledger_folder *f, const struct cursor *cursor, struct err *e);
+/* The folder is done: cursor after its rows. No intent may be open. LIMIT: the size limit in force.
+ * Awaited. */
+int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor *cursor,
+    uint64_t limit, struct err *e);

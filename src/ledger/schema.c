@@ -2,7 +2,7 @@
  *
  *   p PAIR                   view source, view destination, varint pass, u64 begun
  *   f PAIR u32be NUMBER      view source raw, varint depth, view part ..., view target raw,
- *                            view cursor, view tail, view source, view target, varint stored, refused, owed, u8 subscribed
+ *                            view cursor, view tail, view source, view target, view floor, varint finished, limit, stored, refused, owed, u8 subscribed
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
  *   i PAIR u32be FOLDER ID   u8 state, view target id, 16 bytes digest, varint pass, varint source
  *                            base, varint target base, u8 assumed, [u8 cause, view reason]
@@ -126,6 +126,9 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_text(value, f->tail.text);
 	pack_text(value, f->source.text);
 	pack_text(value, f->target.text);
+	pack_text(value, f->floor.text);
+	pack_varint(value, f->finished);
+	pack_varint(value, f->limit);
 	pack_varint(value, f->stored);
 	pack_varint(value, f->refused);
 	pack_varint(value, f->owed);
@@ -148,6 +151,9 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	get_cursor(&u, &f->tail);
 	get_cursor(&u, &f->source);
 	get_cursor(&u, &f->target);
+	get_cursor(&u, &f->floor);
+	f->finished = (uint32_t)unpack_varint(&u);
+	f->limit = unpack_varint(&u);
 	f->stored = unpack_varint(&u);
 	f->refused = unpack_varint(&u);
 	f->owed = unpack_varint(&u);

@@ -25,7 +25,7 @@ sys.path.insert(0, HERE)
 import compare
 import mailbox
 from certs import Authority
-from imap import Account
+from imap import Account, folders
 from servers import Cyrus, Dovecot
 
 WORK = "build/demo"         # from the root, so that what is shown can be typed
@@ -40,7 +40,7 @@ ODD = {"no message-id", "no message-id and no date", "two message-ids", "raw UTF
 DATES = {"date 05-May-1985 05:05:05 +0000", "date 31-Dec-1999 23:59:59 -0800", "date 29-Feb-2024 23:59:59 +0000"}
 
 IN_WORDS = {
-    "bytes": "stored by Cyrus with other bytes (it makes an X of each raw 8-bit byte in a header)",
+    "bytes": "with other bytes: Cyrus makes an X of each raw 8-bit byte in a header",
     "lost": "refused by Cyrus",
     "date": "stored with another date",
     "keywords": "stored without keywords that Cyrus refuses",
@@ -107,15 +107,25 @@ class Demo:
 
     def check(self):
         """Compare both ends without godwit; the differences that nothing explains."""
-        found = compare.compare(*self.ends, folder_map=_renamed())
+        found = compare.compare(*self.ends, folder_map=self._renamed())
         allowed = [difference for difference in found
                    if any(entry.covers(difference) for entry in compare.ALLOWED["cyrus"])]
         for kind, count in collections.Counter(difference["kind"] for difference in allowed).items():
-            tell(f"{count:4} {IN_WORDS.get(kind, kind)}; in godwit's report", "  ")
+            print(textwrap.fill(f"{IN_WORDS.get(kind, kind)}, as reported", WIDTH,
+                                initial_indent=f"  {count:4} ", subsequent_indent=" " * 7))
         unexplained = [difference for difference in found if difference not in allowed]
         for difference in unexplained:
             print("  UNEXPECTED:", json.dumps(difference, ensure_ascii=False))
         return unexplained
+
+    def _renamed(self):
+        """The one folder that has a name of its own at each end: Cyrus takes no quotation mark."""
+        names = []
+        for account in self.ends:
+            with account.connect() as connection:
+                names.append({"/".join(levels) for levels in folders(connection)})
+        ours, theirs = sorted(names[0] - names[1]), sorted(names[1] - names[0])
+        return dict(zip(ours, theirs)) if len(ours) == len(theirs) == 1 else {}
 
 
 def _folded(command):
@@ -127,13 +137,6 @@ def _folded(command):
             line = "   "
         line += word if not line else " " + word
     return " \\\n".join([*lines, line])
-
-
-def _renamed():
-    """Folders that have another name at the destination, from godwit's report."""
-    with open(f"{WORK}/report.jsonl", encoding="utf-8") as report:
-        entries = [json.loads(line) for line in report]
-    return {entry["folder"]: entry["target"] for entry in entries if entry.get("target")}
 
 
 def run():
@@ -173,8 +176,8 @@ def run():
              "flags, keywords, order, duplicates.")
         unexplained = demo.check()
     ok = not unexplained and second == len(changes["added"])
-    tell("  Nothing else differs: nothing is lost, doubled or changed." if ok else
-         "  This is not as it should be: please report it.")
+    tell("Nothing else differs: nothing is lost, doubled or changed." if ok else
+         "This is not as it should be: please report it.", "  ")
     if ok:
         heading("What to look at next")
         print(f"  {'build/godwit help copy':30}all options\n"

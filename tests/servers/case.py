@@ -273,11 +273,23 @@ class ServerCase(unittest.TestCase):
         self.assertEqual(found, [], "".join(f"\n{json.dumps(one, ensure_ascii=False)}" for one in found[:30]))
 
 
+def _before_1970(difference):
+    """By their place in the difficult mailbox: what Dovecot tells of them may look like any date."""
+    return difference["folder"] == "Dates" and difference["uid"] in (3, 4, 5)
+
+
+def doubtful(source):
+    """Differences that come of a source which does not tell the same each time."""
+    if source != "dovecot":
+        return []
+    return [*compare.ALLOWED["from-dovecot"], compare.Allowance("date", "mangled, and differently each time", _before_1970)]
+
+
 def allowances(source, destination):
     """What may differ between servers of these kinds."""
     def has_role(difference):
         return not difference["source"]
-    return [*compare.ALLOWED[destination], *(compare.ALLOWED["from-dovecot"] if source == "dovecot" else ()),
+    return [*compare.ALLOWED[destination], *doubtful(source),
             compare.Allowance("special-use", "the destination's own, or by the folder's well-known name", has_role)]
 
 

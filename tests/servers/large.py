@@ -32,17 +32,21 @@ class Large(case.ServerCase):
         source, destination = self.ends("dovecot", "dovecot")
         digest = self.deliver(source)
         process = self.start(source, destination)
-        peak = samples = 0
+        peak, most, samples = 0, {}, 0
         while process.poll() is None:
-            peak = max(peak, sum(map(memory, (process.pid, *case.children(process.pid)))))
+            now = {pid: memory(pid) for pid in (process.pid, *case.children(process.pid))}
+            most = {pid: max(kilobytes, most.get(pid, 0)) for pid, kilobytes in now.items()} | {
+                pid: kilobytes for pid, kilobytes in most.items() if pid not in now}
+            peak = max(peak, sum(now.values()))
             samples += 1
             time.sleep(0.01)
         outcome = self.finish(process)
         self.assertEqual(outcome.exit, 0, outcome)
         self.assertEqual(outcome.summary["items_stored"], 41)
         self.assertGreater(samples, 10, "too few looks to tell anything")
+        self.assertTrue(len(most) > 1 and min(most.values()) > 500, f"not all processes were seen: {most}")
         print(f"{SIZE >> 20} MB in {outcome.summary['elapsed_ms'] / 1000:.1f} s, peak {peak / 1024:.1f} MB "
-              f"of {LIMIT >> 10} in {samples} looks")
+              f"of {LIMIT >> 10} in {samples} looks, by process {sorted(most.values())} KB")
         if not case.BRIEF:      # sanitizers take memory of their own
             self.assertLessEqual(peak, LIMIT, "KB")
         arrived = sorted(glob.glob(self.maildir(destination) + "/cur/*") + glob.glob(self.maildir(destination) + "/new/*"),

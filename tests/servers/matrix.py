@@ -11,7 +11,6 @@ import collections
 import unittest
 
 import case
-import compare
 import mailbox
 
 #: The cause under which the report must have a kind of difference.
@@ -67,7 +66,7 @@ class Matrix:
     def check_pass(self, other, source, destination, *outcomes):
         """What differs now is allowed, and in the report."""
         allow = case.allowances(self.kind, other)
-        unsure = compare.ALLOWED["from-dovecot"] if self.kind == "dovecot" else ()
+        unsure = case.doubtful(self.kind)
         found = self.differences(source, destination, *outcomes)
         exceptions = [entry for outcome in outcomes for entry in outcome.exceptions()]
         disturbed = {"/".join(case.levels_of(entry["folder"])) for entry in exceptions if entry["cause"] in ("date", "flags")}

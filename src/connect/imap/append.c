@@ -108,7 +108,10 @@ static void take_refusal(struct imap *im, struct imap_append *a, const struct ap
 {
 	const struct imap_response *r = &im->reader.response;
 	struct window *w = a->window;
-	enum cause hold = imap_general_cause(r, &w->wait_s);
+	int wait_s;
+	enum cause hold = imap_general_cause(r, &wait_s);
+
+	w->wait_s = wait_s > w->wait_s ? wait_s : w->wait_s;
 
 	if (view_is_nocase(r->code, "TRYCREATE"))
 		hold = CAUSE_FOLDER_GONE;
@@ -168,7 +171,7 @@ static bool flag_can_travel(struct view name)
 	return false;
 }
 
-static void add_flags(struct imap *im, struct buf *text, uint32_t flags)
+bool imap_add_flags(struct imap *im, struct buf *text, uint32_t flags)
 {
 	const char *at = flags_text(im->env.flags, flags);
 	bool any = false;
@@ -185,11 +188,19 @@ static void add_flags(struct imap *im, struct buf *text, uint32_t flags)
 	}
 	if (any)
 		buf_add_char(text, ')');
+	return any;
+}
+
+static void unknown_again(struct imap_append *a, const struct append_command *c)
+{
+	for (size_t i = c->first; i < c->first + c->count; i++)
+		a->window->items[i].state = ITEM_UNKNOWN;
 }
 
 /* Wait for "+" before a literal; earlier commands may be answered meanwhile. 1 = go on, 0 = this
  * command was refused instead, -1. */
-static int await_plus(struct imap *im, const struct append_command *c, struct err *e)
+static int await_plus(
+    struct imap *im, struct imap_append *a, const struct append_command *c, struct err *e)
 {
 	const struct imap_response *r = &im->reader.response;
 
@@ -200,6 +211,10 @@ static int await_plus(struct imap *im, const struct append_command *c, struct er
 			return 1;
 		if (r->kind == IMAP_TAGGED && take_tagged(im, e))
 			return -1;
+		if (c->answered && a->window->items[c->first].state == ITEM_STORED) {
+			unknown_again(a, c);
+			return imap_broken(im, e, "it took a message that was not sent yet");
+		}
 		if (c->answered)
 			return 0;
 	}
@@ -230,14 +245,14 @@ static int send_item(struct imap *im, struct imap_append *a, const struct append
 	char date[IMAP_DATE_SIZE];
 	int go = 1;
 
-	add_flags(im, text, item->flags);
+	imap_add_flags(im, text, item->flags);
 	if (item->date.known && !imap_date_format(date, item->date.instant, item->date.zone))
 		buf_printf(text, " %s", date);
 	buf_printf(text, " {%" PRIu64 "%s}\r\n", len, plus ? "+" : "");
 	if (conn_write(im->conn, buf_view(text), e))
 		return -1;
 	buf_clear(text);
-	if (!plus && (go = await_plus(im, c, e)) != 1)
+	if (!plus && (go = await_plus(im, a, c, e)) != 1)
 		return go;
 	if (stream)
 		return send_stream(im, a->window->stream, e) ? -1 : 1;
@@ -294,12 +309,8 @@ static void plan_commands(struct imap *im, struct imap_append *a)
 int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	struct imap_append *a;
+	struct imap_append *a = NEW(struct imap_append);
 
-	/* Dovecot syncs a selected folder at each APPEND; Courier refuses where it is read-only */
-	if (view_eq(buf_view(&im->selected), f->raw) && imap_unselect(im, e))
-		return -1;
-	a = NEW(struct imap_append);
 	a->window = w;
 	a->known = view_eq(buf_view(&im->now_raw), f->raw);
 	a->uidvalidity = im->now_uidvalidity;
@@ -307,8 +318,12 @@ int imap_put(struct session *s, const struct folder *f, struct window *w, struct
 	plan_commands(im, a);
 	w->hold = CAUSE_NONE;
 	w->split = false;
+	w->wait_s = 0;
 	*im->append_last = a;
 	im->append_last = &a->next;
+	/* Dovecot syncs a selected folder at each APPEND; Courier refuses where it is read-only */
+	if (view_eq(buf_view(&im->selected), f->raw) && imap_unselect(im, e))
+		return -1;
 	for (size_t i = 0; i < a->count; i++)
 		if (send_command(im, a, &a->commands[i], f->raw, e))
 			return -1;

@@ -87,6 +87,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 
 /* ---- facts ---- */
 
+#define FLOOD 100000u /* messages told beyond those counted */
+
 struct sweep {
 	struct imap *im;
 	const struct fact_sink *sink;
@@ -145,8 +147,13 @@ static int take_fact(void *arg, const struct imap_response *r, struct err *e)
 		return 0;
 	/* what comes unasked (flags of others' changes) lacks the UID or the rest */
 	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !uid || uid < w->least_uid ||
+	    uid > UINT32_MAX ||
 	    (!imap_node_value(first, "RFC822.SIZE") && !imap_node_value(first, "INTERNALDATE")))
 		goto out;
+	if (w->told > w->im->exists + FLOOD) {
+		result = imap_broken(w->im, e, "it tells far more messages than it counts");
+		goto out;
+	}
 	snprintf(id, sizeof(id), "%" PRIu64, uid);
 	fact.id = view_of(id);
 	imap_node_number(imap_node_value(first, "RFC822.SIZE"), &fact.size);
@@ -315,10 +322,10 @@ static int store_flags(
 	struct imap_command c;
 	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
 
+	if (!imap_add_flags(im, &text, flags))
+		return 0; /* none that can travel */
 	imap_command_start(im, &c, "UID STORE");
 	imap_command_add(&c, "%s %sFLAGS.SILENT", set, sign);
-	buf_printf(&text, "(%s)", flags_text(im->env.flags, flags));
-	buf_add_char(&c.text, ' ');
 	buf_add_view(&c.text, buf_view(&text));
 	return imap_run(im, &c, NULL, e);
 }

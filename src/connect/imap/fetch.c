@@ -52,8 +52,6 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	int failed;
 
 	assert(w->count && (!w->alone || w->count == 1));
-	if (imap_select(im, w->folder->raw, false, false, e))
-		return -1;
 	f = NEW(struct imap_fetch);
 	f->window = w;
 	f->im = im;
@@ -69,12 +67,14 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 		imap_set_add(&set, f->uids[i]);
 	}
 	imap_set_finish(&set);
+	*im->fetch_last = f; /* lent from here on, whatever fails */
+	im->fetch_last = &f->next;
+	if (imap_select(im, w->folder->raw, false, false, e))
+		return -1;
 	imap_command_start(im, &c, "UID FETCH ");
 	buf_add_view(&c.text, buf_view(&set_text));
 	imap_command_add(&c, "(UID BODY.PEEK[])");
 	memcpy(f->tag, c.tag, sizeof(f->tag));
-	*im->fetch_last = f;
-	im->fetch_last = &f->next;
 	failed = imap_command_send(im, &c, e);
 	imap_command_free(&c);
 	return failed;
@@ -161,7 +161,7 @@ static int begin_body(struct imap *im, struct imap_fetch **ready)
 	struct window *w = f->window;
 
 	im->body = (struct imap_body){.real = len, .skip = true};
-	if (!item && w && f->count == 1 && !f->next)
+	if (!item && w && !im->reader.literal_uid && f->count == 1 && !f->next)
 		item = w->items;
 	*ready = f;
 	if (item)

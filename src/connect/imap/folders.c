@@ -165,10 +165,13 @@ static void name_folder(struct imap *im, struct folder *f, struct arena *a, char
 
 /* ---- LIST ---- */
 
+#define FOLDERS_MAX 50000u
+
 struct listing {
 	struct imap *im;
 	struct folder_list *out;
 	bool lsub;
+	bool flood; /* more folders than anybody has */
 };
 
 static void take_attribute(struct folder *f, struct view attribute)
@@ -219,6 +222,10 @@ static void take_list(struct listing *to, const struct imap_response *r)
 			f->subscribed = true;
 		return;
 	}
+	if (!f && to->out->count >= FOLDERS_MAX) {
+		to->flood = true;
+		return;
+	}
 	if (!f) {
 		f = folder_list_add(to->out);
 		f->raw = arena_copy(&to->out->arena, raw);
@@ -255,13 +262,14 @@ static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct listing *to = arg;
 
-	(void)e;
 	if (r->kind != IMAP_UNTAGGED)
 		return 0;
 	if (view_is_nocase(r->name, to->lsub ? "LSUB" : "LIST"))
 		take_list(to, r);
 	else if (view_is_nocase(r->name, "STATUS") && !to->lsub)
 		take_status(to, r);
+	if (to->flood)
+		return imap_broken(to->im, e, "it lists folders without end");
 	return 0;
 }
 
@@ -270,7 +278,7 @@ static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 static int try_list(
     struct imap *im, struct folder_list *out, const char *verb, bool lsub, struct err *e)
 {
-	struct listing to = {im, out, lsub};
+	struct listing to = {.im = im, .out = out, .lsub = lsub};
 	struct imap_command c;
 
 	imap_command_start(im, &c, verb);

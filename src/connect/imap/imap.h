@@ -79,7 +79,9 @@ struct imap {
 	unsigned long tags;
 	uint64_t commands;
 	char software[100];
-	struct arena arena; /* lives as long as the session */
+	char greeting[200];    /* "" after STARTTLS: what was said in clear text does not count */
+	struct buf capability; /* the words of the last list, spaces around each */
+	struct arena arena;    /* lives as long as the session */
 	struct imap_namespace *namespaces;
 	size_t namespace_count;
 	char delimiter; /* of the personal namespace */
@@ -197,3 +199,5 @@ struct window *imap_abandon_fetch(struct imap *im);
 int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e);
 int imap_settle(struct session *s, size_t max, struct window **w, struct err *e);
 struct window *imap_abandon_append(struct imap *im);
+/* " (\\Seen work)": the five system flags and keywords of the set; false = there is none. */
+bool imap_add_flags(struct imap *im, struct buf *text, uint32_t flags);

@@ -63,12 +63,22 @@ static void note_capability(struct imap *im, struct view word)
 		im->session.caps.max_size = limit;
 }
 
-static void note_capabilities(struct imap *im, const struct imap_node *words)
+static void forget_capabilities(struct imap *im)
 {
 	im->caps = 0;
 	im->mechanism_count = 0;
-	for (; words; words = words->next)
+	buf_clear(&im->capability);
+}
+
+static void note_capabilities(struct imap *im, const struct imap_node *words)
+{
+	forget_capabilities(im);
+	for (; words; words = words->next) {
 		note_capability(im, imap_node_text(words));
+		buf_add_char(&im->capability, ' ');
+		buf_add_view(&im->capability, imap_node_text(words));
+	}
+	buf_add_char(&im->capability, ' ');
 }
 
 static int take_capability(void *arg, const struct imap_response *r, struct err *e)
@@ -97,7 +107,7 @@ static int fatal(struct imap *im, struct err *e, enum cause cause, const char *t
 	return -1;
 }
 
-static int greet(struct imap *im, char *greeting, size_t size, bool *preauth, struct err *e)
+static int greet(struct imap *im, bool *preauth, struct err *e)
 {
 	const struct imap_response *r = &im->reader.response;
 
@@ -112,7 +122,7 @@ static int greet(struct imap *im, char *greeting, size_t size, bool *preauth, st
 		return -1;
 	}
 	*preauth = r->status == IMAP_PREAUTH;
-	text_printable(greeting, size, r->text.data, r->text.len);
+	text_printable(im->greeting, sizeof(im->greeting), r->text.data, r->text.len);
 	if (view_is_nocase(r->code, "CAPABILITY"))
 		note_capabilities(im, r->code_args);
 	return 0;
@@ -144,6 +154,9 @@ static int start_tls(struct imap *im, bool preauth, struct err *e)
 	imap_reader_free(&im->reader);
 	imap_reader_init(&im->reader, IMAP_LINE_MAX);
 	im->session.caps.max_size = 0;
+	im->bye = false;
+	im->greeting[0] = '\0';
+	forget_capabilities(im);
 	return ask_capabilities(im, e);
 }
 
@@ -327,10 +340,9 @@ static int introduce(struct imap *im, struct err *e)
 
 int imap_log_in(struct imap *im, struct err *e)
 {
-	char greeting[200];
 	bool preauth = false;
 
-	if (greet(im, greeting, sizeof(greeting), &preauth, e) || start_tls(im, preauth, e))
+	if (greet(im, &preauth, e) || start_tls(im, preauth, e))
 		return -1;
 	if (!im->caps && ask_capabilities(im, e))
 		return -1;
@@ -338,9 +350,9 @@ int imap_log_in(struct imap *im, struct err *e)
 		return -1;
 	if (ask_capabilities(im, e) || introduce(im, e))
 		return -1;
-	im->quirks = imap_quirks_find(view_of(greeting), view_of(im->software));
+	im->quirks = imap_quirks_find(view_of(im->software), buf_view(&im->capability));
 	if (!im->software[0])
-		snprintf(im->software, sizeof(im->software), "%.90s", greeting);
+		snprintf(im->software, sizeof(im->software), "%.90s", im->greeting);
 	im->session.caps.ids_told = imap_has(im, CAP_UIDPLUS);
 	im->session.caps.batches = imap_has(im, CAP_MULTIAPPEND);
 	im->session.caps.streams = imap_has(im, CAP_LITERAL_PLUS);

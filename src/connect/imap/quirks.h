@@ -9,5 +9,6 @@ enum imap_quirk {
 	QUIRK_SELECT_TO_READ = 1 << 0,
 };
 
-/* GREETING: text of the greeting. ID: "name version" of RFC 2971, may be empty. */
-unsigned imap_quirks_find(struct view greeting, struct view id);
+/* ID: "name version" of RFC 2971, may be empty. CAPABILITY: the words of the list after login, each
+ * with a space on both sides. Nothing said before TLS is used. */
+unsigned imap_quirks_find(struct view id, struct view capability);

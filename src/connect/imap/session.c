@@ -28,6 +28,7 @@ int imap_open(
 	im->fetch_last = &im->fetch_first;
 	im->append_last = &im->append_first;
 	buf_init(&im->selected, 4096);
+	buf_init(&im->capability, IMAP_LINE_MAX);
 	buf_init(&im->now_raw, 4096);
 	imap_reader_init(&im->reader, IMAP_LINE_MAX);
 	if (conn_open(&im->conn, env->waits, &target, e) || imap_log_in(im, e)) {
@@ -56,6 +57,7 @@ void imap_close(struct session **s)
 	conn_close(&im->conn);
 	imap_reader_free(&im->reader);
 	buf_free(&im->selected);
+	buf_free(&im->capability);
 	buf_free(&im->now_raw);
 	arena_free(&im->mark_arena);
 	arena_free(&im->arena);

@@ -5,7 +5,8 @@
  *
  *     GODWIT_FLOW_RUNS=20000 flow_flow_test   more of them
  *     GODWIT_FLOW_SEED=17    flow_flow_test   one of them
- *     GODWIT_FLOW_SHARE=1    flow_flow_test   each in a process of its own, going on after failures */
+ *     GODWIT_FLOW_SHARE=1    flow_flow_test   each in a process of its own, going on after failures
+ *     GODWIT_FLOW_GAPS=1     flow_flow_test   also what is known not to work yet */
 #include "flow/flow.h"
 
 #include <inttypes.h>
@@ -46,6 +47,7 @@ struct world {
 	int at; /* the source of the pass under way */
 	int groups;
 	bool siblings, deletions;
+	bool gaps; /* also what the engine is known not to manage yet: see avoid_gaps */
 	unsigned passes, kills;
 	unsigned step, stop_step; /* of the ledger's hook */
 	char why[300];            /* what went wrong; "" = nothing */
@@ -198,11 +200,24 @@ static void end_faults(struct world *w)
 		w->source[i].faults = (struct mock_faults){0};
 }
 
+/* What the engine does not manage yet, and says so in its report. Take a line out when it does. */
+static void avoid_gaps(struct world *w)
+{
+	if (w->gaps)
+		return;
+	/* a streamed item whose line ends the destination changes is not recognised after a doubt */
+	w->target.manners.mends_ends = false;
+	/* an item of another source, stored without a told id, may be adopted by its twin */
+	if (w->sources > 1)
+		w->target.manners.ids_told = 1000;
+}
+
 static void create(struct world *w, uint64_t seed, bool siblings)
 {
 	static const char *const schemes[] = {"first", "second", "target"};
 
 	*w = (struct world){.random = {seed * 1000003}, .siblings = siblings};
+	w->gaps = getenv("GODWIT_FLOW_GAPS") != NULL;
 	w->sources = mock_chance(&w->random, 200) ? 2 : 1;
 	w->deletions = mock_chance(&w->random, 150);
 	memory_disk_new(&w->disk);
@@ -215,6 +230,7 @@ static void create(struct world *w, uint64_t seed, bool siblings)
 	}
 	mock_install(w->servers, COUNT_OF(w->servers));
 	give_manners(w);
+	avoid_gaps(w);
 	for (size_t i = 0; i < w->sources; i++)
 		fill_source(w, &w->source[i]);
 	mock_folder_add(&w->target, "INBOX");
@@ -495,6 +511,16 @@ static int check_flags(struct world *w)
 
 /* ---- a story ---- */
 
+/* Flags of a message change once: a kill between a mark and its record makes a second change look
+ * like the work of the destination's user. */
+static void change_flags(struct world *w, struct mock_server *s, struct mock_folder *f)
+{
+	size_t index = mock_below(&w->random, (unsigned)f->count);
+
+	if (f->count && !f->messages[index].changes)
+		mock_set_flags(s, f, index, random_flags(w));
+}
+
 static void life_goes_on(struct world *w)
 {
 	for (size_t s = 0; s < w->sources; s++) {
@@ -502,9 +528,8 @@ static void life_goes_on(struct world *w)
 
 		while (mock_chance(&w->random, 300))
 			add_message(w, &w->source[s], f);
-		while (f->count && mock_chance(&w->random, 400))
-			mock_set_flags(&w->source[s], f, mock_below(&w->random, (unsigned)f->count),
-			    random_flags(w));
+		while (mock_chance(&w->random, 400))
+			change_flags(w, &w->source[s], f);
 	}
 	mock_clock_pass(mock_below(&w->random, 2 * LATE_MS));
 }

@@ -172,6 +172,7 @@ void mock_set_flags(struct mock_server *s, struct mock_folder *f, size_t index, 
 {
 	f->messages[index].flags = arena_strdup(&s->arena, flags);
 	f->messages[index].modseq = ++f->modseq;
+	f->messages[index].changes++;
 }
 
 void mock_arrive(struct mock_server *s)

@@ -26,10 +26,11 @@ struct mock_message {
 	struct date date;
 	const char *flags; /* canonical text */
 	bool deleted;
-	bool poisoned;  /* at the source: it can never be read */
-	int64_t due;    /* delivered late: not here before */
-	int group;      /* of twins, from X-Group; -1 = a foreign delivery */
-	unsigned reads; /* how often its body was handed over */
+	bool poisoned;    /* at the source: it can never be read */
+	int64_t due;      /* delivered late: not here before */
+	int group;        /* of twins, from X-Group; -1 = a foreign delivery */
+	unsigned reads;   /* how often its body was handed over */
+	unsigned changes; /* how often its flags were changed */
 };
 
 struct mock_folder {
