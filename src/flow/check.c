@@ -91,9 +91,11 @@ static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e
 
 int check_recall(struct lane *l, struct folder_job *job, struct err *e)
 {
-	if (job->recalled || !job->memory->floor.text[0])
+	bool first = !job->recalled;
+
+	job->recalled = true; /* what this run stores it expects by itself */
+	if (!first || !job->memory->floor.text[0])
 		return 0;
-	job->recalled = true;
 	job->floor = job->memory->floor;
 	return ledger_each_row(l->ledger, job->memory, take_unchecked, job, e);
 }
