@@ -149,15 +149,16 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 }
 
 /* The receipts that did come are believed; the rest stays in doubt. */
-void copy_abandon(struct lane *l, struct folder_job *job)
+bool copy_abandon(struct lane *l, struct folder_job *job)
 {
 	struct window *w;
 	struct err ignored;
+	bool lent = false;
 
 	job->wanted = 0;
-	while (l->source && (w = l->from->abandon(l->source)))
+	for (; l->source && (w = l->from->abandon(l->source)); lent = true)
 		window_free(&w);
-	while (l->destination && (w = l->to->abandon(l->destination))) {
+	for (; l->destination && (w = l->to->abandon(l->destination)); lent = true) {
 		window_receive(l, job, w, &ignored);
 		window_free(&w);
 	}
@@ -165,4 +166,5 @@ void copy_abandon(struct lane *l, struct folder_job *job)
 		job->retry = w->next;
 		window_free(&w);
 	}
+	return lent;
 }

@@ -161,14 +161,18 @@ static int try_job(struct lane *l, struct folder_job *job, struct err *e)
 {
 	uint64_t stored = l->summary->items_stored;
 	unsigned tries = 0;
+	bool lent;
 
 	for (;;) {
 		if (!lane_connect(l, e) &&
 		    !(plan_is_idle(l, job) ? idle_job(l, job, e) : copy_folder(l, job, e)))
 			return 0;
-		copy_abandon(l, job); /* receipts that came count as progress */
-		if (e->scope <= ERR_FOLDER)
+		lent = copy_abandon(l, job); /* receipts that came count as progress */
+		if (e->scope <= ERR_FOLDER) {
+			if (lent)
+				lane_disconnect(l, job);
 			return fail_job(l, job, e);
+		}
 		tries = l->summary->items_stored == stored ? tries : 0;
 		stored = l->summary->items_stored;
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&

@@ -106,8 +106,9 @@ struct folder_job {
 /* One folder, from its doubts to its cursor. Idempotent: after an error of scope link it is called
  * again with fresh sessions and a restarted job. */
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
-/* Record what is known of windows still lent to the sessions, and free them. */
-void copy_abandon(struct lane *l, struct folder_job *job);
+/* Record what is known of windows still lent to the sessions, and free them. True: there were some,
+ * so that answers are still to come and the sessions are of no more use. */
+bool copy_abandon(struct lane *l, struct folder_job *job);
 
 /* ---- lane.c ---- */
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,

@@ -115,6 +115,17 @@ static int take_owner(void *arg, const struct ledger_row *row, struct err *e)
 	return 0;
 }
 
+/* A message told twice in one sweep is one, or twins would share it. */
+static void drop_twice_told(struct resolver *r)
+{
+	size_t kept = 1;
+
+	for (size_t i = 1; i < r->candidate_count; i++)
+		if (by_id(&r->candidates[i], &r->candidates[kept - 1]))
+			r->candidates[kept++] = r->candidates[i];
+	r->candidate_count = kept;
+}
+
 static int find_candidates(struct resolver *r, struct err *e)
 {
 	struct lane *l = r->l;
@@ -135,6 +146,7 @@ static int find_candidates(struct resolver *r, struct err *e)
 	if (!r->candidate_count)
 		return 0;
 	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_id);
+	drop_twice_told(r);
 	if (ledger_each_owner(l->ledger, m->target_raw, take_owner, r, e))
 		return -1;
 	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_header);

@@ -1,9 +1,11 @@
 """What the fault tests share: a test case with stages that proves that its faults happened."""
 
 import collections
+import concurrent.futures
+import itertools
 import unittest
 
-from stage import EPOCH, FULL, VARIANTS, Mail, Stage, text
+from stage import EPOCH, FULL, KILLED, STOPPED, VARIANTS, Mail, Stage, text
 
 
 def mails(count, folder="INBOX", size=300, twins=True, flags=()):
@@ -23,6 +25,15 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.stages = []
+
+    def each(self, function, at_once=12, **axes):
+        """function(**combination) for every combination of the axes, several at once: most of it is waiting."""
+        cases = [dict(zip(axes, values)) for values in itertools.product(*axes.values())]
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            waiting = [(case, pool.submit(function, **case)) for case in cases]
+            for case, future in waiting:
+                with self.subTest(**case):
+                    future.result()
 
     def tearDown(self):
         errors = self._outcome.errors if hasattr(self._outcome, "errors") else []
@@ -98,4 +109,4 @@ def caps(variant):
     return {"caps": VARIANTS[variant]}
 
 
-__all__ = ["Case", "EPOCH", "FULL", "Mail", "VARIANTS", "caps", "content_of", "mails", "text"]
+__all__ = ["Case", "EPOCH", "FULL", "KILLED", "Mail", "STOPPED", "VARIANTS", "caps", "content_of", "mails", "text"]

@@ -9,7 +9,6 @@ Each stage has users of its own, because one account has one godwit at a time on
 """
 
 import collections
-import ctypes
 import itertools
 import json
 import os
@@ -20,7 +19,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,11 +222,6 @@ class Run:
         return "exit %s, %s\n%s" % (self.code, dict(self.causes()), "\n".join(tail))
 
 
-def parent_dies():
-    """A godwit never outlives its test."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Stage:
     def __init__(self, source=None, destination=None, tape=False):
         self.user = "u%d-%d" % (os.getpid(), next(numbers))
@@ -237,6 +230,7 @@ class Stage:
         password = os.path.join(self.directory, "password")
         pathlib.Path(password).write_text(PASSWORD + "\n", encoding="ascii")
         self.words = ["--source-password-file", password, "--destination-password-file", password]
+        self.process = None
         self.source = self.server(tape, source)
         self.destination = self.server(tape, destination)
 
@@ -279,8 +273,9 @@ class Stage:
         if stop:
             environment["GODWIT_TEST_STOP"] = stop
         given.setdefault("stdout", subprocess.PIPE)
-        return subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                env=environment, start_new_session=True, **given)
+        self.process = subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        env=environment, start_new_session=True, **given)
+        return self.process
 
     def finish(self, process, begun, timeout=None):
         try:

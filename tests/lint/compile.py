@@ -22,7 +22,7 @@ def read_only(command, compiler):
             skip = False
         elif word in ("-o", "-MF", "-MQ", "-MT"):
             skip = True
-        elif word not in ("-c", "-MD", "-MMD"):
+        elif word not in ("-c", "-MD", "-MMD") and not word.startswith("-fdiagnostics-color"):
             kept.append(word)
     return kept + ["-fsyntax-only"]
 

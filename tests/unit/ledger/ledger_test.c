@@ -643,7 +643,7 @@ static void test_finish_is_durable(void **state)
 	(void)state;
 	begin(&p);
 	refuse(&p, "1", ROW_REFUSED, 0);
-	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, &e), 0);
+	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, 0, &e), 0);
 	crash(&p, 0);
 	assert_string_equal(p.folder->cursor.text, "1 2 3");
 	expect_counts(&p, 0, 1, 0);
@@ -669,7 +669,7 @@ static void test_cursor_comes_last(void **state)
 			refuse(&p, id, ROW_REFUSED, 0);
 		}
 		p.disk->fail_at = p.disk->calls + 1000; /* counts only */
-		assert_int_equal(ledger_finish(p.ledger, p.folder, &c, &e), 0);
+		assert_int_equal(ledger_finish(p.ledger, p.folder, &c, 0, &e), 0);
 		batches = p.disk->written;
 		p.disk->durable = 0; /* as if the power had gone before the barrier's end */
 		crash(&p, keep);
@@ -700,7 +700,7 @@ static void test_no_cursor_over_open_intents(void **state)
 	if (!child) {
 		signal(SIGABRT, SIG_DFL);
 		close(STDERR_FILENO);
-		ledger_finish(p.ledger, p.folder, &c, &e);
+		ledger_finish(p.ledger, p.folder, &c, 0, &e);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -1062,7 +1062,7 @@ static void test_steps(void **state)
 	assert_int_equal(intend(&p, &l, "9 1 0"), 0);
 	stored(&l, 0, "1");
 	assert_int_equal(receive(&p, &l), 0);
-	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, &e), 0);
+	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, 0, &e), 0);
 	assert_string_equal(steps.data,
 	    "intend write written intended durable receive write written received "
 	    "finish write written finished ");
@@ -1193,7 +1193,7 @@ static int life_end(struct place *p, struct world *w)
 	if (ledger_forget(p->ledger, p->folder, &row, &e))
 		return -1;
 	w->finishing = true;
-	return ledger_finish(p->ledger, p->folder, &c, &e);
+	return ledger_finish(p->ledger, p->folder, &c, 0, &e);
 }
 
 static int life(struct place *p, struct world *w)
