@@ -128,7 +128,7 @@ struct changes_told {
 	struct cursor cursor; /* a lower bound of the instant before the sweep began */
 	bool reset;           /* since was no longer valid; everything was reported anew */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
-	uint64_t total;       /* items in the folder */
+	uint64_t total;       /* items in the folder, that at least a complete sweep must have told */
 };
 
 struct mark {

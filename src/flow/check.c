@@ -51,7 +51,8 @@ static void compare_flags(
 		    "the destination does not show: %s", flags_text(l->flags, missing));
 }
 
-void check_compare(
+/* Tell the differences between what was sent and what is there. */
+static void check_compare(
     struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
 {
 	if (x->earlier) {
@@ -81,6 +82,7 @@ static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e
 	    .flags = row->target_base,
 	    .flags_told = row->source_base,
 	    .msgid = "",
+	    .uncounted = true,
 	    .earlier = true};
 
 	(void)e;
@@ -144,7 +146,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	if (!x || x->found)
 		return 0;
 	x->found = true;
-	c->l->summary->items_checked += !x->earlier;
+	c->l->summary->items_checked += !x->uncounted;
 	check_compare(c->l, job, x, fact);
 	return correct_base(c, x, fact->flags, e);
 }

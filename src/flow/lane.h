@@ -61,7 +61,8 @@ struct expectation {
 	struct date date, date_told;
 	uint32_t flags, flags_told;
 	const char *msgid;
-	bool earlier; /* stored by an interrupted run: only id and flags are known */
+	bool uncounted; /* an earlier pass counted it */
+	bool earlier;   /* stored by an interrupted run: only id and flags are known */
 	bool found;
 };
 
@@ -163,9 +164,6 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e);
 /* Expect what an interrupted run stored and could not check. */
 int check_recall(struct lane *l, struct folder_job *job, struct err *e);
 void check_expect(struct folder_job *job, const struct expectation *x);
-/* Tell the differences between what was sent and what is there; returns the flags that are. */
-void check_compare(
-    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact);
 /* The source did not give an item and said nothing: gone, perhaps. */
 void check_doubt_gone(struct folder_job *job, const struct window_item *item);
 /* Ask the source whether those are gone indeed; those that are not are owed. */

@@ -212,10 +212,11 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 	    .target_id = c->id,
 	    .identity = i->identity,
 	    .date = i->date,
-	    .date_told = i->date,
+	    .date_told = i->date_told,
 	    .flags = i->flags,
 	    .flags_told = i->flags_told,
-	    .msgid = i->msgid};
+	    .msgid = i->msgid,
+	    .uncounted = r->earlier[index]};
 
 	c->taken = true;
 	r->done[index] = true;
@@ -225,8 +226,7 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 		l->summary->bytes_stored += i->identity.size;
 		job->stored_now++;
 	}
-	l->summary->items_checked += !r->earlier[index];
-	check_compare(l, job, &x, &c->fact);
+	check_expect(job, &x);
 	return ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e);
 }
 

@@ -517,6 +517,7 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 		    .state = INTENT_OPEN,
 		    .identity = item->identity,
 		    .date = item->date,
+		    .date_told = item->date_told,
 		    .flags = item->flags,
 		    .flags_told = item->flags_told,
 		    .msgid = item->msgid};
@@ -577,6 +578,7 @@ static int keep_unlocated(
 	    .state = INTENT_UNLOCATED,
 	    .identity = item->identity,
 	    .date = item->date,
+	    .date_told = item->date_told,
 	    .flags = item->flags,
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid};

@@ -39,7 +39,8 @@ struct ledger_intent {
 	enum intent_state state;
 	struct identity identity;
 	struct date date; /* as sent */
-	uint32_t flags;   /* as sent */
+	struct date date_told;
+	uint32_t flags; /* as sent */
 	uint32_t flags_told;
 	const char *msgid;
 };

@@ -7,7 +7,8 @@
  *   i PAIR u32be FOLDER ID   u8 state, view target id, 16 bytes digest, varint pass, varint source
  *                            base, varint target base, u8 assumed, [u8 cause, view reason]
  *   n PAIR u32be FOLDER ID   u8 state, varint size, varint canonical size, 8 msgid, 16 header, 16 body,
- *                            u8 date known, u64 instant, u16 zone, varint flags sent, varint flags told, view msgid
+ *                            u8 odd, [16 exact], date sent, date told, varint flags sent, varint flags told,
+ *                            view msgid; a date is u8 known, u64 instant, u16 zone
  *
  * Promises: what is put is got back; a malformed record is said to be so. Numbers in keys are big
  * endian, so that they sort. Does not: touch a store, or know what the records mean. */
@@ -200,6 +201,20 @@ int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
 	return unpack_done(&u);
 }
 
+static void put_date(struct buf *value, const struct date *d)
+{
+	pack_u8(value, d->known);
+	pack_u64(value, (uint64_t)d->instant);
+	pack_u16(value, (uint16_t)d->zone);
+}
+
+static void get_date(struct unpack *u, struct date *d)
+{
+	d->known = unpack_u8(u) != 0;
+	d->instant = (int64_t)unpack_u64(u);
+	d->zone = (int16_t)unpack_u16(u);
+}
+
 void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 {
 	buf_clear(value);
@@ -209,9 +224,11 @@ void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 	buf_add(value, i->identity.msgid, sizeof(i->identity.msgid));
 	buf_add(value, i->identity.header, sizeof(i->identity.header));
 	buf_add(value, i->identity.body, sizeof(i->identity.body));
-	pack_u8(value, i->date.known);
-	pack_u64(value, (uint64_t)i->date.instant);
-	pack_u16(value, (uint16_t)i->date.zone);
+	pack_u8(value, i->identity.odd);
+	if (i->identity.odd)
+		buf_add(value, i->identity.exact, sizeof(i->identity.exact));
+	put_date(value, &i->date);
+	put_date(value, &i->date_told);
 	pack_varint(value, i->flags);
 	pack_varint(value, i->flags_told);
 	pack_view(value, cut(i->msgid ? i->msgid : "", REASON_MAX));
@@ -227,9 +244,11 @@ int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *
 	get_bytes(&u, i->identity.msgid, sizeof(i->identity.msgid));
 	get_bytes(&u, i->identity.header, sizeof(i->identity.header));
 	get_bytes(&u, i->identity.body, sizeof(i->identity.body));
-	i->date.known = unpack_u8(&u) != 0;
-	i->date.instant = (int64_t)unpack_u64(&u);
-	i->date.zone = (int16_t)unpack_u16(&u);
+	i->identity.odd = unpack_u8(&u) != 0;
+	if (i->identity.odd)
+		get_bytes(&u, i->identity.exact, sizeof(i->identity.exact));
+	get_date(&u, &i->date);
+	get_date(&u, &i->date_told);
 	i->flags = (uint32_t)unpack_varint(&u);
 	i->flags_told = (uint32_t)unpack_varint(&u);
 	i->msgid = arena_text(a, unpack_view(&u));

@@ -24,6 +24,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "kit"))
 
+import certs  # noqa: E402,F401
 import fakeimap  # noqa: E402
 
 GODWIT = os.environ.get("GODWIT") or str(HERE.parents[1] / "build" / "godwit")

@@ -57,6 +57,8 @@ enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
 		*wait_s = ms > 600000 ? 600 : (int)((ms + 999) / 1000);
 		return CAUSE_THROTTLED;
 	}
+	if (view_find_nocase(r->text, "flag") >= 0 || view_find_nocase(r->text, "keyword") >= 0)
+		return CAUSE_NONE; /* "[LIMIT] Too many flags in mailbox" is no matter of time */
 	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
 	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
 		return CAUSE_THROTTLED;
@@ -104,8 +106,9 @@ static void note_exists(struct imap *im, const struct imap_response *r)
 {
 	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
 		im->exists = r->number;
-	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && im->exists)
-		im->exists--;
+	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
+		 r->number <= im->exists && im->lasting)
+		im->lasting--;
 }
 
 void imap_release_event(struct imap *im)

@@ -310,7 +310,7 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 	snprintf(set, sizeof(set), "%" PRIu64 ":*", w.least_uid);
 	if (fetch(&w, ask, set, modifier, e))
 		return -1;
-	told->total = im->exists; /* mail may have come or gone meanwhile */
+	told->total = im->lasting; /* mail may have come or gone meanwhile */
 	return 0;
 }
 

@@ -23,6 +23,7 @@ struct imap_fetch {
 	struct item_stream stream;
 	struct imap *im;
 	uint64_t left;
+	bool ended;
 };
 
 static void fetch_free(struct imap_fetch *f)
@@ -116,10 +117,16 @@ static int stream_read(struct item_stream *stream, struct view *out, struct err 
 	    (struct imap_fetch *)((char *)stream - offsetof(struct imap_fetch, stream));
 	enum imap_event event;
 
-	if (!f->left)
+	if (f->ended)
 		return 0;
 	if (imap_next_event(f->im, &event, e))
 		return -1;
+	if (!f->left) { /* what stands behind it shows whether its length was true */
+		f->ended = event == IMAP_EVENT_RESPONSE || event == IMAP_EVENT_LITERAL;
+		return f->ended
+			   ? 0
+			   : imap_broken(f->im, e, "a message went on behind its announced length");
+	}
 	if (event != IMAP_EVENT_DATA)
 		return imap_broken(f->im, e, "a message ended before its announced length");
 	*out = f->im->reader.data;

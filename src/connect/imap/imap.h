@@ -92,6 +92,8 @@ struct imap {
 	struct buf selected; /* raw name; empty = none */
 	bool selected_write;
 	uint64_t exists, uidvalidity, uidnext, modseq;
+	uint64_t
+	    lasting; /* messages that were there when it was selected and are not expunged since */
 	/* the folder last asked for its now: new UIDs there are of this UIDVALIDITY, from this one on */
 	struct buf now_raw;
 	uint64_t now_uidvalidity, now_uidnext;

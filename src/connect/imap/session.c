@@ -100,7 +100,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 		return 0;
 	write = write || (im->quirks & QUIRK_SELECT_TO_READ);
 	buf_clear(&im->selected);
-	im->exists = im->uidvalidity = im->uidnext = im->modseq = 0;
+	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
 	imap_command_start(im, &c, write ? "SELECT" : "EXAMINE");
 	imap_command_add_string(im, &c, raw);
 	if (imap_has(im, CAP_CONDSTORE))
@@ -110,6 +110,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 			e->cause = CAUSE_FOLDER_GONE;
 		return -1;
 	}
+	im->lasting = im->exists;
 	im->selected_write = write;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
 }

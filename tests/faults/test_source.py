@@ -1,0 +1,387 @@
+#!/usr/bin/python3
+"""The source misbehaves: bodies that are missing or lie about their length, strange data, cuts in the middle."""
+
+import collections
+import unittest
+
+from case import Case, EPOCH, FULL, Mail, VARIANTS, caps, content_of, mails, text
+
+ENDS = ("full", "no-uidplus", "no-multiappend", "sync-literals", "literal-minus", "bare")     # destinations
+
+
+class Bodies(Case):
+    """What FETCH answers instead of the message."""
+
+    def once(self, action, which="1"):
+        """It happens once: the message is asked for again, and is copied whole."""
+        def one(variant, uid):
+            stage = self.stage(mails(6), source={
+                "script": "on FETCH-BODY %s uid %d: %s" % (which, uid, action)}, destination=caps(variant))
+            self.check_exact(stage, stage.copy())
+            self.check_source(stage)
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), uid=(1, 3, 6))
+
+    def always(self, action, causes):
+        """It never gets better: the message is named, and nothing is stored for it, now or later."""
+        def one(variant, size):
+            box = mails(6, twins=False)
+            box[2].body = text("odd", size).encode()
+            stage = self.stage(box, source={"script": "on FETCH-BODY * uid 3: %s" % action}, destination=caps(variant))
+            missing = content_of(stage, "INBOX", 3)
+            run = stage.copy()
+            self.assertIn(len(run.causes()), (1,), str(run))
+            cause, = run.causes()
+            self.assertIn(cause, causes)
+            self.check_exact(stage, run, 1, {cause: 1}, missing)
+            self.check_source(stage)
+            self.check_idle(stage, 1, {cause: 1}, missing)
+            stage.source.rules = []                 # the source was mended
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), size=(300, 1500000))
+
+    def test_omitted_once(self):
+        self.once("omit-body")
+
+    def test_nil_once(self):
+        self.once("nil-body")
+
+    def test_empty_once(self):
+        self.once("empty-body")
+
+    def test_omitted(self):
+        self.always("omit-body", ("empty", "unreadable"))
+
+    def test_nil(self):
+        self.always("nil-body", ("empty", "unreadable"))
+
+    def test_empty(self):
+        self.always("empty-body", ("empty", "unreadable"))
+
+    def test_batch_refused_once(self):
+        self.once("fail-message")
+        self.once("reply NO [SERVERBUG] Internal error")
+
+    def test_poisoned(self):
+        """Exchange: all but one, and NO."""
+        self.always("fail-message NO The requested message could not be converted to an RFC-822 compatible format",
+                    ("unreadable",))
+
+    def test_refused(self):
+        self.always("reply NO [SERVERBUG] Internal error", ("unreadable",))
+
+    def test_drops_at_one_message(self):
+        """A message that ends the connection each time costs itself, not its folder."""
+        def one(variant):
+            stage = self.stage(mails(6, twins=False) + mails(2, "Other"), source={
+                "script": "on FETCH-BODY * uid 3 folder INBOX: drop"}, destination=caps(variant))
+            run = stage.copy(timeout=110)
+            self.assertEqual(run.code, 1, str(run))
+            self.assertTrue(run.causes(), "nothing was named: %s" % run)
+            self.check_no_half(stage)
+            self.assertEqual(len(stage.destination.messages("Other")), 2, "the other folder was not copied")
+        self.each(one, variant=("full",))
+
+    def test_truly_empty(self):
+        """A message without a byte is named, never stored."""
+        stage = self.stage(mails(3, twins=False) + [Mail("INBOX", b"", [], EPOCH)])
+        missing = content_of(stage, "INBOX", 4)
+        self.check_exact(stage, stage.copy(), 1, {"empty": 1}, missing)
+        self.check_idle(stage, 1, {"empty": 1}, missing)
+
+
+class Expunged(Case):
+    """Messages go between the sweep and the FETCH."""
+
+    def test_before_the_fetch(self):
+        def one(variant, uids, size):
+            stage = self.stage(mails(6, size=size, twins=False) + mails(2, "Other"), source={
+                "script": "on FETCH-BODY 1 folder INBOX before: expunge %s INBOX" % uids}, destination=caps(variant))
+            run = stage.copy()
+            gone = len(stage.before) - len(stage.at_source())
+            # the fake server shows what is gone until the next command: those may be copied still
+            extra = stage.at_destination() - stage.at_source()
+            self.check_exact(stage, run, 0, {"gone": gone - sum(extra.values())} if gone > sum(extra.values()) else {},
+                             extra=extra)
+            self.check_idle(stage, extra=extra)
+        self.each(one, variant=("full", "bare"), uids=("1", "3", "6", "1:6"), size=(300, 500000, 1200000))
+
+    def test_ok_without_the_message(self):
+        """OK, and the message is not among what came, though it is there: named, not taken for gone."""
+        def one(variant, size):
+            box = mails(6, twins=False)
+            box[3].body = text("x", size).encode()
+            stage = self.stage(box, source={"script": "on FETCH-BODY * uid 4: drop-message"}, destination=caps(variant))
+            missing = content_of(stage, "INBOX", 4)
+            self.check_exact(stage, stage.copy(), 1, {"unreadable": 1}, missing)
+            stage.source.rules = []
+            self.check_exact(stage, stage.copy())
+        self.each(one, variant=("full", "bare"), size=(300, 1500000))
+
+
+class Lengths(Case):
+    """The literal's length is the truth, not RFC822.SIZE."""
+
+    def test_sizes_lie(self):
+        def one(variant, lie):
+            box = mails(6) + [Mail("INBOX", text("mid", 600000), [], EPOCH), Mail("INBOX", text("big", 1200000), [], EPOCH),
+                              Mail("INBOX", text("border", 1048000), [], EPOCH)]
+            stage = self.stage(box, source={"script": "on FETCH-META *: size-lie %s" % lie}, destination=caps(variant))
+            self.check_exact(stage, stage.copy())
+            self.check_source(stage)
+            self.check_idle(stage)
+        self.each(one, at_once=4, variant=ENDS, lie=("+30%", "-30%", "-99%", "0", "-1", "9.3e+06", "4294967296"))
+
+    def test_sizes_lie_at_the_destination(self):
+        """Sizes that the destination tells are for the check only; they cost a note, never a message."""
+        def one(variant, lie):
+            stage = self.stage(mails(6), destination=dict(caps(variant), script="on FETCH-META *: size-lie %s" % lie))
+            run = stage.copy()
+            self.assertEqual(stage.difference(), "", str(run))
+            self.assertIn(run.code, (0, 1), str(run))
+            uploads = stage.destination.count("APPEND")
+            stage.copy()
+            self.assertEqual(stage.destination.count("APPEND"), uploads, "uploaded again")
+        self.each(one, variant=("full", "no-uidplus"), lie=("+30%", "-1"))
+
+    def test_ten_gigabytes(self):
+        """Announced above --max-size: the item is listed, the connection given up, the rest copied."""
+        def one(variant, place):
+            stage = self.stage(mails(6, twins=False) + mails(2, "Other"), source={
+                "script": "on FETCH-BODY * uid %d folder INBOX: announce-literal 10737418240" % place},
+                destination=caps(variant))
+            missing = content_of(stage, "INBOX", place)
+            run = stage.copy("--max-size", "10M")
+            self.check_exact(stage, run, 1, {"too-big": 1}, missing)
+            self.check_source(stage)
+            self.check_idle(stage, 1, {"too-big": 1}, missing, options=("--max-size", "10M"))
+        self.each(one, variant=("full", "bare"), place=(1, 3, 6))
+
+    def test_ten_gigabytes_and_the_destinations_limit(self):
+        stage = self.stage(mails(6, twins=False), source={
+            "script": "on FETCH-BODY * uid 3: announce-literal 10737418240"},
+            destination={"caps": FULL + " APPENDLIMIT", "max_size": 1000000})
+        missing = content_of(stage, "INBOX", 3)
+        self.check_exact(stage, stage.copy(), 1, {"too-big": 1}, missing)
+
+    def test_announced_longer(self):
+        """The server says more than it sends, and then nothing: never half a message at the destination."""
+        def one(variant, size):
+            box = mails(5, twins=False)
+            box[1].body = text("x", size).encode()
+            stage = self.stage(box, source={
+                "script": "on FETCH-BODY 1 uid 2: announce-literal %d" % (size * 2)}, destination=caps(variant))
+            run = stage.copy("--timeout", "1")
+            self.check_no_half(stage)
+            self.check_exact(stage, run)
+            self.check_idle(stage)
+        self.each(one, variant=ENDS, size=(300, 1500000))
+
+    def test_announced_shorter(self):
+        """The rest of the literal is no IMAP: the link is given up, the message comes whole from the next."""
+        def one(variant, size):
+            box = mails(5, twins=False)
+            box[1].body = text("x", size).encode()
+            stage = self.stage(box, source={
+                "script": "on FETCH-BODY 1 uid 2: announce-literal %d" % (size // 2)}, destination=caps(variant))
+            run = stage.copy("--timeout", "1")
+            self.check_no_half(stage)
+            self.check_exact(stage, run)
+            self.check_idle(stage)
+        self.each(one, variant=ENDS, size=(300, 1500000))
+
+
+class Cuts(Case):
+    """The source dies in the middle of a message."""
+
+    def one(self, variant, size, cut, action="truncate-literal"):
+        box = mails(5, twins=False)
+        box[2].body = text("x", size).encode()
+        at = {"start": 0, "header": 20, "middle": size // 2, "end": len(box[2].body) - 1}[cut]
+        stage = self.stage(box, source={"script": "on FETCH-BODY 1 uid 3: %s %d" % (action, at)},
+                           destination=caps(variant))
+        # the rule cuts the first literal of the answer that holds uid 3
+        run = stage.copy("--timeout", "1")
+        self.check_no_half(stage)
+        self.check_exact(stage, run)
+        self.check_source(stage)
+        self.check_idle(stage)
+
+    def test_mid_literal(self):
+        """Also while an APPEND to the destination is open: a streamed message."""
+        self.each(self.one, at_once=6, variant=ENDS, size=(300, 700000, 2500000), cut=("start", "header", "middle", "end"))
+
+    def test_stalls_mid_literal(self):
+        self.each(lambda variant, size, cut: self.one(variant, size, cut, "stall-literal"),
+                  at_once=6, variant=("full", "sync-literals", "bare"), size=(300, 2500000), cut=("middle", "end"))
+
+    def test_stream_and_the_destination_dies(self):
+        """The other way round: the destination dies in the middle of what the source streams."""
+        def one(variant, ending, at):
+            box = mails(3, twins=False)
+            box[1].body = text("x", 2500000).encode()
+            # in which APPEND it travels depends on the variant: by folder and size it is the only one so far
+            event = 2
+            stage = self.stage(box, destination=dict(
+                caps(variant), script="on APPEND %d literal-byte %d: %s" % (event, at, ending)))
+            self.check_exact(stage, stage.copy())
+            self.check_no_half(stage)
+            self.check_idle(stage)
+        self.each(one, at_once=6, variant=ENDS, ending=("drop", "reset"), at=(0, 1, 1000000, 2499999))
+
+    def test_both_die(self):
+        def one(variant):
+            box = mails(3, twins=False)
+            box[1].body = text("x", 2500000).encode()
+            stage = self.stage(box, source={"script": "on FETCH-BODY 3: truncate-literal 1000000\non FETCH-BODY 2: drop"},
+                               destination=dict(caps(variant), script="on APPEND 1: store-then-drop\non APPEND 2: drop"))
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"))
+
+
+class Noise(Case):
+    """Data nobody asked for, anywhere; answers byte by byte."""
+
+    LINES = ("* 5 EXISTS", "* 0 RECENT", "* OK Still here", "* OK [ALERT] Disk nearly full", "* NO Overheated",
+             "* 3 FETCH (FLAGS (\\\\Seen))", "* 2 FETCH (UID 2 FLAGS (\\\\Deleted))", "* 9 EXPUNGE",
+             "* CAPABILITY IMAP4rev1", "* FLAGS (\\\\Answered x)", "* SEARCH 1 2", "* XSTRANGE (a (b {3}\\r\\n) c))",
+             "* LIST () \\\"/\\\" Stray", "* STATUS INBOX (MESSAGES 99)", "* OK [UIDNEXT 999999] Predicted",
+             "* OK [HIGHESTMODSEQ 99999999] x", "* VANISHED 1:3", "* BAD Something", "")
+
+    def one(self, side, line):
+        given = {"script": 'on FETCH *: extra "%s"\non APPEND *: extra "%s"\non EXAMINE *: extra "%s"' % ((line,) * 3)}
+        if side == "source":
+            given["script"] = 'on FETCH *: extra "%s"\non EXAMINE *: extra "%s"' % ((line,) * 2)
+        stage = self.stage(mails(6), **{side: given})
+        run = stage.copy()
+        self.check_exact(stage, run)
+        self.check_source(stage)
+        self.check_idle(stage)
+
+    def test_untagged_data(self):
+        self.each(self.one, side=("source", "destination"), line=self.LINES)
+
+    def test_flags_of_others(self):
+        """A FETCH nobody asked for, with other flags, must not change what is copied."""
+        stage = self.stage(mails(6), source={
+            "script": 'on FETCH-BODY *: extra "* 1 FETCH (UID 1 FLAGS (\\\\Flagged Foreign))"'})
+        self.check_exact(stage, stage.copy())
+        self.check_idle(stage)
+
+    def test_foreign_bodies(self):
+        """Somebody else's body in our answer, by UID: not taken for ours."""
+        stage = self.stage(mails(6), source={
+            "script": 'on FETCH-BODY *: extra "* 77 FETCH (UID 777 BODY[] {5}\\r\\nabcde)"'})
+        self.check_exact(stage, stage.copy())
+        self.check_idle(stage)
+
+    def test_body_twice(self):
+        """The same message twice in one answer is one message."""
+        stage = self.stage(mails(6, twins=False), source={
+            "script": 'on FETCH-BODY * uid 2: extra "* 2 FETCH (UID 2 BODY[] {5}\\r\\nabcde)"'})
+        run = stage.copy()
+        self.assertEqual(sum(stage.at_destination().values()), 6, str(run))
+        self.assertEqual(len({m["uid"] for m in stage.destination.messages("INBOX")}), 6)
+
+    def test_byte_by_byte(self):
+        def one(variant, side):
+            given = {"source": {}, "destination": caps(variant)}
+            given[side]["script"] = "on ANY *: split\non CONNECT *: split"
+            stage = self.stage(mails(6), **given)
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=VARIANTS, side=("source", "destination"))
+
+    def test_strange_dates(self):
+        """INTERNALDATEs that break the grammar: the message is copied."""
+        def one(date):
+            box = mails(3, twins=False)
+            stage = self.stage(box)
+            stage.source.add("INBOX", text("dated"), [], date)
+            run = stage.copy()
+            self.assertEqual(run.code, 0, str(run))
+            self.assertEqual(sorted(self.order(stage.destination)), sorted(self.order(stage.source)))
+            uploads = stage.destination.count("APPEND")
+            stage.copy()
+            self.assertEqual(stage.destination.count("APPEND"), uploads)
+        self.each(one, date=("00-Jan-0000 00:00:00 +0000", " 1-Jan-2023 1:2:3 +0000", "1-Jan-2023 10:00:00 +0000",
+                             "01-Jan-1901 00:00:00 +0000", "31-Dec-2155 23:59:59 +0000", "yesterday", "",
+                             "17-Jul-1996 02:44:25 -0700", "17-Jul-1996 02:44:25 PDT"))
+
+
+class Sweeps(Case):
+    """The source's folder changes while godwit works on it."""
+
+    def test_mail_arrives_meanwhile(self):
+        """What came after the sweep is for the next pass, and is not lost."""
+        def one(variant, event):
+            stage = self.stage(mails(6), source={"script": "on %s: deliver 2 INBOX" % event}, destination=caps(variant))
+            run = stage.copy()
+            self.assertEqual(run.code, 0, str(run))
+            self.assertFalse(stage.at_destination() - stage.at_source(), "doubled: %s" % run)
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), event=("EXAMINE 1", "FETCH-META 1", "FETCH-BODY 1", "LIST 1"))
+
+    def test_flags_change_meanwhile(self):
+        def one(variant, event):
+            stage = self.stage(mails(6), source={"script": "on %s: flag 1:3 +\\Flagged INBOX" % event},
+                               destination=caps(variant))
+            self.assertEqual(stage.copy().code, 0)
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), event=("EXAMINE 1", "FETCH-META 1", "FETCH-BODY 1", "LIST 1"))
+
+    def test_uidvalidity_between_passes(self):
+        """A source folder made anew: named, nothing doubled, the others go on."""
+        def one(variant):
+            stage = self.stage(mails(5) + mails(3, "Other"), destination=caps(variant))
+            self.check_exact(stage, stage.copy())
+            stage.source.uidvalidity("INBOX")
+            stage.fill(mails(2, "Other", size=900, twins=False))
+            run = stage.copy()
+            self.assertEqual((run.code, dict(run.causes())), (1, {"folder-reset": 1}), str(run))
+            self.assertFalse(stage.at_destination() - stage.at_source(), "doubled: %s" % run)
+            self.assertEqual(len(stage.destination.messages("Other")), 5)
+        self.each(one, variant=("full", "bare"))
+
+    def test_uidvalidity_in_the_middle(self):
+        """Between the sweep and the bodies: UIDs now name other messages."""
+        def one(variant, event):
+            stage = self.stage(mails(5, twins=False) + mails(2, "Other"), destination=caps(variant), source={
+                "script": "on %s folder INBOX: expunge 1; uidvalidity-change" % event})
+            run = stage.copy()
+            source = collections.Counter(key[1] for key in stage.before.elements())
+            there = collections.Counter(key[1] for key in stage.at_destination().elements())
+            self.assertFalse(there - source, "doubled: %s" % run)
+            for _ in range(2):
+                run = stage.copy()
+                there = collections.Counter(key[1] for key in stage.at_destination().elements())
+                self.assertFalse(there - source, "doubled later: %s" % run)
+            self.assertEqual(len(stage.destination.messages("Other")), 2)
+        self.each(one, variant=("full", "bare"), event=("FETCH-META 1 after", "FETCH-BODY 1"))
+
+    def test_folder_goes(self):
+        def one(event):
+            stage = self.stage(mails(3) + mails(3, "Box") + mails(2, "Zoo"), source={
+                "script": "on %s: remove-folder Box" % event})
+            run = stage.copy()
+            self.assertEqual(run.code, 1, str(run))
+            self.assertEqual(dict(run.causes()), {"folder-gone": 1}, str(run))
+            self.assertEqual(len(stage.destination.messages("Zoo")), 2)
+        self.each(one, event=("LIST 1 after", "EXAMINE 1 folder Box before"))
+
+    def test_folder_cannot_be_opened(self):
+        stage = self.stage(mails(3) + mails(3, "Box") + mails(2, "Zoo"), source={
+            "script": "on EXAMINE * folder Box: reply NO [NOPERM] Not for you"})
+        run = stage.copy()
+        self.assertEqual((run.code, dict(run.causes())), (1, {"folder-gone": 1}), str(run))
+        self.assertEqual(len(stage.destination.messages("Zoo")), 2)
+        stage.source.rules = []
+        self.check_exact(stage, stage.copy())
+
+
+if __name__ == "__main__":
+    unittest.main()
