@@ -103,6 +103,14 @@ need_servers() {
 	sh tests/kit/fetch.sh "$GODWIT_CACHE/servers" || die "the mail servers could not be fetched"
 }
 
+# A bare chroot has no /etc/hosts, and so no localhost, which tests ask for.
+need_localhost() {
+	getent hosts localhost >/dev/null && return 0
+	[ ! -e /etc/hosts ] || die "there is no address for localhost: mend /etc/hosts"
+	say "writing /etc/hosts, which this system lacks"
+	printf '127.0.0.1 localhost\n::1 localhost\n' | as_root tee /etc/hosts >/dev/null
+}
+
 # Building.
 
 configure() { # DIRECTORY COMPILER OPTION...
@@ -118,6 +126,7 @@ configure() { # DIRECTORY COMPILER OPTION...
 build() {
 	# shellcheck disable=SC2086
 	need $BUILD
+	[ -e build/godwit ] || say "building, which takes half a minute"
 	configure build gcc
 	quietly "the build" ninja -C build
 }
@@ -158,7 +167,9 @@ do_faults() {
 	be_root faults
 	# shellcheck disable=SC2086
 	need $SERVERS
+	need_localhost
 	build
+	[ $# -gt 0 ] || set -- --all
 	status=0
 	GODWIT=$PWD/build/godwit python3 tests/faults/run.py "$@" || status=$?
 	give_back
@@ -169,6 +180,7 @@ do_test() {
 	be_root test
 	# shellcheck disable=SC2086
 	need $BUILD $LINT $TEST
+	need_localhost
 	need_servers
 	status=0
 	sh tests/all.sh || status=$?

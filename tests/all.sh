@@ -69,7 +69,7 @@ export TSAN_OPTIONS="log_path=$logs/sanitizers/tsan:exitcode=99:halt_on_error=1"
 step "build with the address and undefined behaviour sanitizers" \
 	compiled build/asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false
 GODWIT_BRIEF=1 run "address and undefined behaviour sanitizers: all" build/asan --timeout-multiplier 4 \
-	--suite unit --suite transcript --suite servers --suite faults
+	--suite unit --suite transcript --suite servers --suite fault
 step "build with the thread sanitizer" compiled build/tsan gcc -Db_sanitize=thread
 run "thread sanitizer: where threads meet" build/tsan --timeout-multiplier 4 \
 	net_resolve net_conn net_tcp ledger_remote

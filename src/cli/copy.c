@@ -50,7 +50,7 @@ static int run_pass(struct face *face, const struct copy_arguments *args, int st
 	return face_finish(face, &summary, NULL);
 }
 
-static void close_signals(bool *opened)
+static void close_signals(const bool *opened)
 {
 	if (*opened)
 		signals_close();

@@ -163,6 +163,8 @@ static void print_checked(struct buf *out, const struct report *r)
 	else if (s->items_stored)
 		buf_printf(
 		    out, "Checked: all %s messages of this pass are at the destination.\n", stored);
+	else if (s->not_copied || s->folders_failed)
+		buf_add_text(out, "Nothing was copied in this pass.\n");
 	else
 		buf_add_text(out, "There was nothing new to copy.\n");
 }

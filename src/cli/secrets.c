@@ -29,7 +29,7 @@ static const char *side_name(enum err_side side)
 	return side == ERR_SOURCE ? "source" : "destination";
 }
 
-static void close_fd(int *fd)
+static void close_fd(const int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);

@@ -46,12 +46,12 @@ struct window_item {
 	size_t offset, len; /* READ: where its body lies in window->body */
 	struct view stored_id;
 	enum cause cause;
-	const char *reason;
+	const char *reason; /* static, or in the window's arena */
 	/* for the engine alone */
 	struct identity identity;
 	const char *msgid;
-	uint32_t
-	    flags_told; /* flags and date as they are at the source, where what is sent differs */
+	/* as they are at the source, where what is sent differs */
+	uint32_t flags_told;
 	struct date date_told;
 	unsigned was;   /* enum row_state of an older row that this one replaces, 0 = none */
 	unsigned tries; /* how often it was put or wanted again */
@@ -99,7 +99,8 @@ struct fact {
 };
 
 struct fact_sink {
-	/* Takes one fact; -1 stops the sweep with its error. */
+	/* Takes one fact, in any order; -1 stops the sweep with its error. It may use the ledger, not
+	 * the session. */
 	int (*take)(void *arg, const struct fact *fact, struct err *e);
 	void *arg;
 };
@@ -128,7 +129,7 @@ struct changes_told {
 	struct cursor cursor; /* a lower bound of the instant before the sweep began */
 	bool reset;           /* since was no longer valid; everything was reported anew */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
-	uint64_t total;       /* items in the folder, that at least a complete sweep must have told */
+	uint64_t total; /* items in the folder, that at least a complete sweep must have told */
 };
 
 struct mark {
@@ -201,7 +202,8 @@ struct connector {
 	int (*next)(struct session *s, struct window **w, struct err *e);
 	/* Returns when queued; no command is left half-sent. The stream, if any, is drained. */
 	int (*put)(struct session *s, const struct folder *f, struct window *w, struct err *e);
-	/* The oldest put window, when more than MAX are outstanding, else *w = NULL. Its items are
+	/* The oldest put window, when more than MAX are outstanding or it is answered already, else
+	 * *w = NULL. Its items are
 	 * STORED, REFUSED, AGAIN. On -1 the windows still inside come back by abandon. */
 	int (*settle)(struct session *s, size_t max, struct window **w, struct err *e);
 	int (*mark)(struct session *s, const struct folder *f, struct mark *marks, size_t count,

@@ -9,6 +9,6 @@ struct lock;
 
 /* IDENTITY: whose account (endpoint identity). SELF: one line that tells others who holds it.
  * Errors: cause locked, naming the holder by what it said of itself; cause state. */
-int lock_take(struct lock **lock, const char *state_dir, const char *identity, const char *self,
+int lock_take(struct lock **out, const char *state_dir, const char *identity, const char *self,
     struct err *e);
 void lock_release(struct lock **lock);

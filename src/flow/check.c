@@ -204,6 +204,9 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 
 	if (!job->stored_count)
 		return 0;
+	l->progress.phase = COPY_CHECKING;
+	lane_progress(l);
+	l->progress.phase = COPY_COPYING;
 	qsort(job->stored, job->stored_count, sizeof(*job->stored), by_target);
 	if (l->to->changes(l->destination, &job->target, &ask, &sink, &told, e))
 		return -1;

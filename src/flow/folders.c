@@ -157,6 +157,25 @@ static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
 	return 0;
 }
 
+static bool same_nocase(struct view a, struct view b)
+{
+	for (size_t i = 0; i < a.len && i < b.len; i++)
+		if (ascii_lower((unsigned char)a.data[i]) != ascii_lower((unsigned char)b.data[i]))
+			return false;
+	return a.len == b.len;
+}
+
+/* Listed in another case only: that is how a destination shows that it takes both for one. */
+static void note_folding(struct lane *l, struct view raw)
+{
+	for (size_t i = 0; i < l->target_folders.count; i++) {
+		struct view other = l->target_folders.folders[i].raw;
+
+		if (same_nocase(other, raw))
+			l->destination->caps.names.fold_case = true;
+	}
+}
+
 /* A folder is there when it is listed under the name it was made with. */
 static int verify_made(struct lane *l, bool *again, struct err *e)
 {
@@ -170,6 +189,7 @@ static int verify_made(struct lane *l, bool *again, struct err *e)
 		    !same_path(m->target_parts, m->target_depth, entry->parts, entry->depth) ||
 		    folder_list_find(&l->target_folders, m->target_raw))
 			continue; /* refused, or there */
+		note_folding(l, m->target_raw);
 		log_debug("made but not listed: %.*s", (int)m->target_raw.len, m->target_raw.data);
 		entry->attempt++;
 		entry->remembered = NULL;

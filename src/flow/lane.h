@@ -139,7 +139,7 @@ void plan_add(struct folder_job *job, const struct todo *t);
 
 /* ---- window.c ---- */
 /* The next window of todo, NULL = none left. Items too big are refused on the way. */
-int window_fill(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
+int window_fill(struct lane *l, struct folder_job *job, struct window **out, struct err *e);
 void window_free(struct window **w);
 /* After next(): identities, and what could not be read goes to todo, ledger or report.
  * *w = NULL when nothing of it is left to put. */

@@ -273,13 +273,10 @@ int plan_ids(
 bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 {
 	const struct ledger_folder *m = job->memory;
-	const char *modseq = strrchr(m->cursor.text, ' ');
 
-	/* without a change counter the glance says nothing about flags */
-	return job->source->glance_cursor && modseq && strcmp(modseq, " 0") &&
-	       !strcmp(m->cursor.text, job->source->glance_cursor) && !m->open && !m->owed &&
-	       !m->floor.text[0] && !(l->options->retry_refused && m->refused) &&
-	       !limit_moved(l, m);
+	return job->source->glance_cursor && !strcmp(m->cursor.text, job->source->glance_cursor) &&
+	       !m->open && !m->owed && !m->floor.text[0] &&
+	       !(l->options->retry_refused && m->refused) && !limit_moved(l, m);
 }
 
 static void count_plan(struct lane *l, struct folder_job *job)

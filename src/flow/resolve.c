@@ -303,24 +303,37 @@ static int take_digest(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
-/* Read the candidates that share a header with an intent still open. */
-static int read_bodies(struct resolver *r, struct err *e)
+/* Another intent has the same header and another body: only the bodies tell them apart. */
+static bool has_tie(const struct resolver *r, const struct ledger_intent *i)
+{
+	for (size_t k = 0; k < r->count; k++)
+		if (!r->done[k] && !compare_headers(&r->intents[k].identity, &i->identity) &&
+		    memcmp(r->intents[k].identity.body, i->identity.body, sizeof(i->identity.body)))
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct resolver *r, const struct candidate *c, bool ties)
+{
+	for (size_t i = 0; i < r->count && !c->taken; i++)
+		if (!r->done[i] && !compare_headers(&r->intents[i].identity, &c->fact.identity) &&
+		    (!ties || has_tie(r, &r->intents[i])))
+			return true;
+	return false;
+}
+
+/* Read the candidates that share a header with an intent still open; TIES: only where several
+ * different intents do. */
+static int read_bodies(struct resolver *r, bool ties, struct err *e)
 {
 	struct view *ids = arena_new(&r->arena, r->candidate_count, sizeof(*ids));
 	struct changes_ask ask = {.digest = true, .ids = ids};
 	struct fact_sink sink = {take_digest, r};
 	struct changes_told told;
 
-	for (size_t k = 0; k < r->candidate_count; k++) {
-		bool wanted = false;
-
-		for (size_t i = 0; i < r->count && !wanted; i++)
-			wanted = !r->done[i] && !r->candidates[k].taken &&
-				 !compare_headers(
-				     &r->intents[i].identity, &r->candidates[k].fact.identity);
-		if (wanted)
+	for (size_t k = 0; k < r->candidate_count; k++)
+		if (is_wanted(r, &r->candidates[k], ties))
 			ids[ask.count++] = r->candidates[k].id;
-	}
 	if (!ask.count)
 		return 0;
 	return r->l->to->changes(r->l->destination, &r->job->target, &ask, &sink, &told, e);
@@ -421,7 +434,8 @@ static int resolve(struct resolver *r, bool final, struct err *e)
 	    "%s: %zu intents to resolve%s", r->job->name, r->count, doubt ? ", in doubt" : "");
 	if ((doubt && await_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
 		return -1;
-	if (match_all(r, e) || read_bodies(r, e) || match_all(r, e) || match_altered(r, e))
+	if (read_bodies(r, true, e) || match_all(r, e) || read_bodies(r, false, e) ||
+	    match_all(r, e) || match_altered(r, e))
 		return -1;
 	return settle_rest(r, final, e);
 }

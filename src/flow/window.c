@@ -11,6 +11,7 @@
 #include "model/identity.h"
 
 #define TRIES 4u
+#define CONCESSIONS 20u /* splits count too: far more than any honest server needs */
 #define HOLDS 7u        /* waits of 1, 2, 4 ... 64 s where the destination names no time */
 #define CLAMP_LOW 86400 /* 2 January 1970 */
 #define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
@@ -98,13 +99,16 @@ static int refuse_size(
     struct lane *l, struct folder_job *job, struct window_item *item, uint64_t size, struct err *e)
 {
 	char reason[120];
+	int failed;
 
 	snprintf(reason, sizeof(reason), "%" PRIu64 " bytes, and the limit is %" PRIu64, size,
 	    lane_max_size(l));
 	item->cause = CAUSE_TOO_BIG;
 	item->reason = reason;
 	lane_exception(l, job, CAUSE_TOO_BIG, item->id, item->msgid, "%s", reason);
-	return ledger_refuse(l->ledger, job->memory, item, ROW_REFUSED, e);
+	failed = ledger_refuse(l->ledger, job->memory, item, ROW_REFUSED, e);
+	item->reason = ""; /* ours ends here */
+	return failed;
 }
 
 static bool fits(const struct window *w, uint64_t bytes, const struct todo *t)
@@ -196,6 +200,12 @@ static int peek_stream(struct window *w, struct err *e)
 	return 0;
 }
 
+static bool same_date(const struct date *a, const struct date *b)
+{
+	return a->known == b->known && a->instant == b->instant;
+}
+
+/* Concessions made so far stay made. */
 static void want_again(struct folder_job *job, const struct window_item *item)
 {
 	struct todo t = {.id = item->id,
@@ -205,8 +215,8 @@ static void want_again(struct folder_job *job, const struct window_item *item)
 	    .was = (uint8_t)item->was,
 	    .tries = (uint8_t)(item->tries + 1),
 	    .alone = true,
-	    .clamp_date = item->cause == CAUSE_DATE,
-	    .cut_flags = item->cause == CAUSE_FLAGS};
+	    .clamp_date = item->cause == CAUSE_DATE || !same_date(&item->date, &item->date_told),
+	    .cut_flags = item->cause == CAUSE_FLAGS || item->flags != item->flags_told};
 
 	t.id = arena_copy(&job->arena, item->id);
 	plan_add(job, &t);
@@ -311,6 +321,8 @@ static bool concede(struct lane *l, struct window_item *item)
 	bool far = item->date.instant < CLAMP_LOW || item->date.instant > CLAMP_HIGH;
 	bool keywords = flags_has_keywords(l->flags, item->flags);
 
+	if (item->tries > CONCESSIONS)
+		return false;
 	if (item->date.known && (item->cause == CAUSE_DATE || (unexplained && far)))
 		item->cause = CAUSE_DATE;
 	else if (keywords && (item->cause == CAUSE_FLAGS || unexplained))

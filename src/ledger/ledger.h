@@ -78,7 +78,7 @@ struct ledger_hook {
 };
 
 /* Loads the folders of the pair and begins a new pass. The store is borrowed. */
-int ledger_open(struct ledger **l, struct store *store, const char *source_identity,
+int ledger_open(struct ledger **out, struct store *store, const char *source_identity,
     const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
     struct err *e);
 /* What was not written is lost, harmlessly. */

@@ -550,7 +550,7 @@ static int facts_check(struct sqlite_store *s, const struct file_facts *f, struc
 /* Somebody else may make the tables at the same time: whoever gets the lock first does. */
 static int tables_make(sqlite3 *db)
 {
-	struct file_facts facts;
+	struct file_facts facts = {0};
 	int rc = db_run(db, "BEGIN IMMEDIATE");
 
 	if (rc == SQLITE_OK)
@@ -620,7 +620,7 @@ static int database_prepare(struct sqlite_store *s, bool is_new)
 
 static int database_open(struct sqlite_store *s, struct err *e)
 {
-	struct file_facts facts;
+	struct file_facts facts = {0};
 	int rc = sqlite3_open_v2(s->path, &s->db,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 

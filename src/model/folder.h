@@ -32,7 +32,8 @@ struct folder {
 	/* A glance at its state, where the listing told it (LIST-STATUS). */
 	bool has_glance;
 	uint64_t messages;
-	char *glance_cursor; /* same form as connector now(); NULL = not told */
+	char *glance_cursor; /* as changes() would tell it: where it equals that of a finished pass,
+	                      * nothing changed, flags neither; NULL = not told */
 };
 
 struct folder_list {

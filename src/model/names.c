@@ -207,7 +207,7 @@ static char *spell_part(struct speller *sp, const char *part)
 	if (sp->plain)
 		trim_blanks(out);
 	if (!*out)
-		strcpy(out, "_");
+		memcpy(out, "_", sizeof("_"));
 	return out;
 }
 

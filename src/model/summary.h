@@ -6,7 +6,7 @@
 
 enum copy_phase { COPY_CONNECTING, COPY_LISTING, COPY_COPYING, COPY_CHECKING, COPY_DONE };
 
-/* Where the copy stands. Counts only grow. */
+/* Where the copy stands. What is done only grows; a total may shrink when a folder is done again. */
 struct copy_progress {
 	enum copy_phase phase;
 	char folder[200]; /* display name of the folder at work */

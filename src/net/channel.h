@@ -12,7 +12,7 @@
 struct channel;
 
 /* Takes ownership of FD (made non-blocking). The channel joins WS while it lives. */
-void channel_new(struct channel **ch, int fd, struct waitset *ws);
+void channel_new(struct channel **out, int fd, struct waitset *ws);
 void channel_free(struct channel **ch);
 
 /* Queue one frame; waits only while more than a few frames are unsent. Errors: scope run, cause

@@ -20,7 +20,7 @@ struct conn_target {
 	const char *host; /* name or address literal (IPv6 without brackets) */
 	uint16_t port;
 	enum conn_tls tls;
-	const char *ca_file; /* PEM, trusted in addition to nothing else; NULL = the system's CAs */
+	const char *ca_file; /* PEM, the only trust; NULL = the system's CAs */
 	bool insecure;       /* do not verify; the caller reports it */
 	int timeout_ms;
 	enum err_side side; /* put into every error of this connection */

@@ -20,4 +20,4 @@ int tls_over(
 /* Go on shaking hands: 0 = done and verified, LAYER_AGAIN = wait for what wants() says and call
  * again, LAYER_FAILED. Errors, texts as in layer.h: cause tls, give-up where the certificate or the
  * protocol is at fault; cause connect when the peer hung up. */
-int tls_handshake(struct layer *tls, struct err *e);
+int tls_handshake(struct layer *layer, struct err *e);

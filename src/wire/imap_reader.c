@@ -10,7 +10,7 @@
  * length of a body turns out to be a lie it says BAD rather than to hand over a wrong message.
  *
  * Does not: know commands, tags or folders, decode names or dates, look into a body. Quirk numbers
- * are those of reference/quirks.md, §1. */
+ * are those of docs/quirks.md. */
 #include "wire/imap_reader.h"
 
 #include <string.h>

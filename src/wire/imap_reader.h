@@ -1,5 +1,5 @@
 /* imap_reader.h - IMAP server responses, sans-I/O: feed bytes, take events (RFC 3501 §7, 9051,
- * tolerant of what quirks.md §1 lists). Never touches a socket, a clock or a log.
+ * tolerant of what docs/quirks.md lists). Never touches a socket, a clock or a log.
  *
  * A response is handed over whole as a tree of nodes. Only message bodies are not held: a literal
  * that belongs to a FETCH item BODY[...], BINARY[...] or RFC822* is announced (LITERAL), flows

@@ -27,9 +27,9 @@ const char *sasl_choose(
 
 /* Secret is borrowed for the whole life. Errors: cause login, scope mailbox. */
 int sasl_start(
-    struct sasl **s, const char *mechanism, const struct sasl_secret *secret, struct err *e);
+    struct sasl **out, const char *mechanism, const struct sasl_secret *secret, struct err *e);
 /* Frees, wiping what was secret. */
-void sasl_free(struct sasl **s);
+void sasl_free(struct sasl **out);
 /* true: the mechanism speaks first, so that an initial response can be sent (SASL-IR). */
 bool sasl_client_first(const struct sasl *s);
 /* CHALLENGE: base64 text behind "+ " (empty for the first step of a client-first mechanism).

@@ -8,7 +8,10 @@
 Each stage has users of its own, because one account has one godwit at a time on the whole machine.
 """
 
+import atexit
 import collections
+import contextlib
+import functools
 import itertools
 import json
 import os
@@ -19,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -54,10 +58,18 @@ VARIANTS = {        # what the destination can do
 }
 
 
-def scratch():
-    """A new directory, in memory where the machine has such a place."""
+@functools.cache
+def scratch_root():
+    """Where all directories of this process lie: in memory where the machine has such a place."""
     memory = "/dev/shm"
-    return tempfile.mkdtemp(prefix="godwit-fault-", dir=memory if os.access(memory, os.W_OK) else None)
+    root = tempfile.mkdtemp(prefix="godwit-fault-", dir=memory if os.access(memory, os.W_OK) else None)
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
+
+
+def scratch():
+    """A new directory."""
+    return tempfile.mkdtemp(dir=scratch_root())
 
 
 # --- mail ------------------------------------------------------------------------------------------------------
@@ -294,6 +306,16 @@ class Stage:
     def copy(self, *words, stop=None, env=None, timeout=None, **given):
         begun = time.monotonic()
         return self.finish(self.begin(*words, stop=stop, env=env, **given), begun, timeout)
+
+    @staticmethod
+    def later(seconds, function):
+        """Calls it then, and does not mind if there is nobody any more to be killed."""
+        def call():
+            with contextlib.suppress(ProcessLookupError):
+                function()
+        timer = threading.Timer(seconds, call)
+        timer.daemon = True
+        timer.start()
 
     # -- what must hold --
 

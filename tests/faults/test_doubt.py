@@ -96,6 +96,42 @@ class LostReplies(Case):
         self.check_idle(stage)
 
 
+class Durable(Case):
+    """Nothing is put before its intent is durable."""
+
+    def test_a_store_that_hangs(self):
+        """The store stops in the middle of the work: the worker waits for it, and puts nothing meanwhile."""
+        def one(variant, event):
+            stage = self.stage(mails(9) + [Mail("INBOX", text("big", 1500000), [], EPOCH)], destination=caps(variant),
+                               source={"script": "on FETCH-BODY %d: call stop" % event})
+            at = []
+
+            def stop(session, command):
+                os.kill(stage.process.pid, signal.SIGSTOP)
+                at.append(stage.destination.count("APPEND"))
+                stage.later(0.5, lambda: (at.append(stage.destination.count("APPEND")),
+                                          os.killpg(stage.process.pid, signal.SIGKILL)))
+            stage.source.calls["stop"] = stop
+            self.assertEqual(stage.copy().code, KILLED)
+            before, after = at
+            self.assertLessEqual(after - before, 0 if event == 1 else 9, "put without a durable intent")
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=VARIANTS, event=(1, 2))
+
+    def test_a_store_that_is_slow(self):
+        """Stopped and let go on again: nothing but time is lost."""
+        def one(variant):
+            stage = self.stage(mails(9), destination=caps(variant), source={"script": "on FETCH-BODY 1: call stop"})
+
+            def stop(session, command):
+                os.kill(stage.process.pid, signal.SIGSTOP)
+                stage.later(0.5, lambda: os.kill(stage.process.pid, signal.SIGCONT))
+            stage.source.calls["stop"] = stop
+            self.check_exact(stage, stage.copy())
+        self.each(one, variant=("full", "bare"))
+
+
 class Twins(Case):
     """Identical messages around the cut: none adopts the copy of another."""
 

@@ -157,7 +157,10 @@ def child_of(pid):
 
 
 class CommandKill:
-    """SIGKILL when the Nth command reaches a server, in one of its phases."""
+    """SIGKILL when the Nth command reaches a server, in one of its phases.
+
+    `stalled` kills both, but stops the controller a while before: what the worker does meanwhile it does
+    without the store, so this shows what it dares to do before its records are durable."""
 
     def __init__(self, scenario, side, command, phase, who):
         self.scenario, self.side, self.command, self.phase, self.who = scenario, side, command, phase, who
@@ -176,7 +179,10 @@ class CommandKill:
                 started.wait(5)
                 pid = process[0].pid
                 try:
-                    if self.who == "both":
+                    if self.who == "stalled":
+                        os.kill(pid, signal.SIGSTOP)
+                        stage.later(0.12, lambda: os.killpg(pid, signal.SIGKILL))
+                    elif self.who == "both":
                         os.killpg(pid, signal.SIGKILL)
                     else:
                         os.kill(pid if self.who == "controller" else child_of(pid), signal.SIGKILL)
@@ -298,10 +304,10 @@ def controller_kills(scenario, every=1, start=1, most=400):
     return report
 
 
-def command_kills(scenario, told, every=1, start=0, who=("worker", "controller", "both")):
+def command_kills(scenario, told, every=1, start=0, who=("worker", "controller", "both", "stalled")):
     points = [CommandKill(scenario, side, command, phase, role)
               for side in ("source", "destination") for command in range(1, told[side]["commands"] + 1)
-              for phase in PHASES for role in who]
+              for phase in PHASES for role in who if role != "stalled" or phase in ("before", "after")]
     return points[start::every]
 
 

@@ -62,7 +62,7 @@ def heading(text):
 
 def boxes():
     """The mailbox to move: as people have them, and with what goes wrong elsewhere."""
-    made = mailbox.sample(400)
+    made = mailbox.sample(600)
     for box in mailbox.difficult(1):
         wanted = {"Odd": ODD, "Dates": DATES}.get(box.levels[0])
         if wanted:
@@ -90,9 +90,9 @@ class Demo:
                    "--source-password-file", f"{WORK}/anna.pw",
                    "--destination-password-file", f"{WORK}/anna-new.pw",
                    "--state", f"{WORK}/state", "--report", f"{WORK}/report.jsonl",
-                   f"imaps://anna@localhost:{self.source.tls_port}/",
-                   f"imaps://anna-new@localhost:{self.destination.tls_port}/"]
-        print(f"$ {_folded(command)}\n", flush=True)
+                   f"imaps://anna@127.0.0.1:{self.source.tls_port}/",
+                   f"imaps://anna-new@127.0.0.1:{self.destination.tls_port}/"]
+        print(f"  $ {_folded(command)}\n", flush=True)
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
         if status not in (0, 1):
             raise SystemExit(f"demo: godwit ended with {status}, which it should not")
@@ -129,13 +129,18 @@ class Demo:
 
 
 def _folded(command):
-    """A command line as one would type it, within the width."""
+    """A command line as one would type it: each option with its value on a line that has room."""
+    groups, words = [], list(map(shlex.quote, command))
+    while words:
+        taken = 2 if words[0].startswith("--") else 1
+        groups.append(" ".join(words[:taken]))
+        del words[:taken]
     lines, line = [], ""
-    for word in map(shlex.quote, command):
-        if line and len(line) + len(word) + 3 > WIDTH:
+    for group in groups:
+        if line and len(line) + len(group) + 3 > WIDTH:
             lines.append(line)
-            line = "   "
-        line += word if not line else " " + word
+            line = "     "
+        line += f" {group}" if line else group
     return " \\\n".join([*lines, line])
 
 
@@ -152,8 +157,8 @@ def run():
         source.user("anna", PASSWORDS["anna"])
         destination.user("anna-new", PASSWORDS["anna-new"])
         demo = Demo(source, destination)
-        print(f"  source       Dovecot  imaps://anna@localhost:{source.tls_port}/\n"
-              f"  destination  Cyrus    imaps://anna-new@localhost:{destination.tls_port}/")
+        print(f"  source       Dovecot  imaps://anna@127.0.0.1:{source.tls_port}/\n"
+              f"  destination  Cyrus    imaps://anna-new@127.0.0.1:{destination.tls_port}/")
         heading("2. A mailbox to move")
         demo.fill()
         heading("3. Copy it")

@@ -99,8 +99,7 @@ class End:
     def url(self, *, host=None, scheme="imaps", port=None, query="", name=None):
         """The URL for godwit."""
         port = port or (self.server.tls_port if scheme == "imaps" else self.server.port)
-        host = host or ("localhost" if self.server.host == "127.0.0.1" else self.server.host)
-        return f"{scheme}://{name or self.name}@{host}:{port}/{query}"
+        return f"{scheme}://{name or self.name}@{host or self.server.host}:{port}/{query}"
 
     def appends(self):
         """Messages put here, by the server's own log."""

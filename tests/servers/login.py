@@ -13,6 +13,14 @@ import mailbox
 from servers import has_ipv6
 
 
+def resolves(host):
+    """Whether there is an address for that name; a bare chroot has no /etc/hosts."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
+
+
 class Login(case.ServerCase):
     """Ways in, with a small mailbox that must arrive whole."""
 
@@ -117,7 +125,7 @@ class Login(case.ServerCase):
 
     def test_certificates(self):
         """What is wrong with a certificate is told, each in its words, and --insecure goes past it."""
-        words = {"expired": ["expired"], "early": ["not valid before 2048"], "othername": ["localhost"],
+        words = {"expired": ["expired"], "early": ["not valid before 2048"], "othername": ["127.0.0.1"],
                  "foreign": ["not trusted", "--ca-file"], "selfsigned": ["not trusted", "--ca-file"]}
         for kind, side in (("dovecot", "source"), ("cyrus", "destination")):
             good = self.end(self.server("courier"))
@@ -161,10 +169,11 @@ class Login(case.ServerCase):
         source, destination = self.ends("dovecot", "cyrus")
         self.arrives(source, destination, urls=(source.url(host="[::1]"), destination.url(host="[::1]")))
 
-    def test_addresses_by_number(self):
-        """An address of version 4, too."""
+    @unittest.skipUnless(resolves("localhost"), "this machine has no address for localhost")
+    def test_host_name(self):
+        """A name that has several addresses, in the URL and in the certificate."""
         source, destination = self.ends("courier", "dovecot")
-        self.arrives(source, destination, urls=(source.url(host="127.0.0.1"), destination.url(host="127.0.0.1")))
+        self.arrives(source, destination, urls=(source.url(host="localhost"), destination.url(host="localhost")))
 
 
 if __name__ == "__main__":

@@ -292,17 +292,18 @@ static void plan_commands(struct imap *im, struct imap_append *a)
 {
 	struct window *w = a->window;
 	bool batch = imap_has(im, CAP_MULTIAPPEND);
+	struct append_command *last = NULL;
 
 	a->commands = mem_new(w->count, sizeof(*a->commands));
 	for (size_t i = 0; i < w->count; i++) {
-		struct append_command *last = a->count ? &a->commands[a->count - 1] : NULL;
-
 		if (!can_put(&w->items[i]))
 			continue;
-		if (batch && last && last->first + last->count == i)
+		if (batch && last && last->first + last->count == i) {
 			last->count++;
-		else
-			a->commands[a->count++] = (struct append_command){.first = i, .count = 1};
+			continue;
+		}
+		last = &a->commands[a->count++];
+		*last = (struct append_command){.first = i, .count = 1};
 	}
 }
 

@@ -53,13 +53,19 @@ enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
 	if (words_say(r, "OVERQUOTA", "over quota") || words_say(r, NULL, "quota exceeded"))
 		return CAUSE_QUOTA;
 	if (at >= 0) {
-		unsigned long ms = strtoul(r->text.data + at + 14, NULL, 10);
+		uint64_t ms = 0;
+		for (size_t i = (size_t)at + 14; i < r->text.len && ms < 600000; i++) {
+			if (r->text.data[i] < '0' || r->text.data[i] > '9')
+				break;
+			ms = ms * 10 + (uint64_t)(r->text.data[i] - '0');
+		}
 		*wait_s = ms > 600000 ? 600 : (int)((ms + 999) / 1000);
 		return CAUSE_THROTTLED;
 	}
 	if (view_find_nocase(r->text, "flag") >= 0 || view_find_nocase(r->text, "keyword") >= 0)
 		return CAUSE_NONE; /* "[LIMIT] Too many flags in mailbox" is no matter of time */
-	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
+	if (words_say(r, "UNAVAILABLE", "too many simultaneous") ||
+	    (words_say(r, "LIMIT", NULL) && words_say(r, NULL, "rate")) ||
 	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
 		return CAUSE_THROTTLED;
 	return CAUSE_NONE;

@@ -204,15 +204,26 @@ static bool has_attribute(const struct imap_node *list, const char *name)
 	return false;
 }
 
+/* Some servers send names without the quotes they need: several atoms, or one called NIL. Behind a
+ * whole name nothing but a list may stand (RFC 5258). */
+static struct view listed_name(const struct imap_reader *reader, const struct imap_node *name)
+{
+	bool bare = name && (name->kind == IMAP_NODE_NIL ||
+				(name->next && name->next->kind != IMAP_NODE_LIST));
+
+	return bare ? imap_reader_rest(reader, name) : imap_node_text(name);
+}
+
 static void take_list(struct listing *to, const struct imap_response *r)
 {
 	const struct imap_node *attributes = imap_node_at(r->args, 0);
 	struct view delimiter = imap_node_text(imap_node_at(r->args, 1));
-	struct view raw = imap_node_text(imap_node_at(r->args, 2));
+	struct view raw = listed_name(&to->im->reader, imap_node_at(r->args, 2));
 	char split = delimiter.len ? delimiter.data[0] : '\0';
 	struct folder *f;
 
-	if (split && raw.len > 1 && raw.data[raw.len - 1] == split)
+	if (split && raw.len > 1 && raw.data[raw.len - 1] == split &&
+	    raw.data[raw.len - 2] != split)
 		raw.len--; /* Exchange, UW: "Public Folders/" */
 	if (!raw.len)
 		return;
@@ -255,7 +266,8 @@ static void take_status(struct listing *to, const struct imap_response *r)
 	f->messages = status_number(list->child, "MESSAGES");
 	imap_cursor_print(&cursor, status_number(list->child, "UIDVALIDITY"),
 	    status_number(list->child, "UIDNEXT"), status_number(list->child, "HIGHESTMODSEQ"));
-	f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
+	if (status_number(list->child, "HIGHESTMODSEQ")) /* else it says nothing about flags */
+		f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
 }
 
 static int take_folders(void *arg, const struct imap_response *r, struct err *e)

@@ -24,8 +24,8 @@
 #include "mock_connector.h"
 
 #define RUNS 3000u
-#define SETTLE_MS 400
-#define LATE_MS 300
+#define SETTLE_MS 1000
+#define LATE_MS 950
 #define GROUPS 40 /* at most: different messages */
 
 /* One thing the engine told of. */
@@ -680,7 +680,7 @@ static bool run_apart(uint64_t seed)
 	fflush(NULL);
 	child = fork();
 	if (!child) {
-		alarm(20);
+		alarm(10);
 		status = run_story(seed, &ignored);
 		fflush(NULL);
 		_exit(status);
