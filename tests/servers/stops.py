@@ -194,7 +194,7 @@ class Kills:
         workers = case.children(process.pid)
         for pid in workers if whom == "worker" else [process.pid]:
             case.kill(pid)
-        self.finish(process, killed=whom == "controller" or process.returncode is None)
+        self.finish(process, killed=whom == "controller")
         self.assertTrue(case.wait_until(lambda: not any(map(alive, workers)), 10), "the worker lives on")
 
 

@@ -64,8 +64,7 @@ enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
 	}
 	if (view_find_nocase(r->text, "flag") >= 0 || view_find_nocase(r->text, "keyword") >= 0)
 		return CAUSE_NONE; /* "[LIMIT] Too many flags in mailbox" is no matter of time */
-	if (words_say(r, "UNAVAILABLE", "too many simultaneous") ||
-	    (words_say(r, "LIMIT", NULL) && words_say(r, NULL, "rate")) ||
+	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
 	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
 		return CAUSE_THROTTLED;
 	return CAUSE_NONE;

@@ -47,7 +47,8 @@ struct world {
 	int at; /* the source of the pass under way */
 	int groups;
 	bool siblings, deletions;
-	bool gaps; /* also what the engine is known not to manage yet: see avoid_gaps */
+	bool whole; /* the latest pass left nothing in doubt */
+	bool gaps;  /* also what the engine is known not to manage yet: see avoid_gaps */
 	unsigned passes, kills;
 	unsigned step, stop_step; /* of the ledger's hook */
 	char why[300];            /* what went wrong; "" = nothing */
@@ -205,13 +206,13 @@ static void avoid_gaps(struct world *w)
 {
 	if (w->gaps)
 		return;
-	/* messages with equal headers and sizes, in doubt together, are taken for one another */
-	w->siblings = false;
 	/* a streamed item whose line ends the destination changes is not recognised after a doubt */
 	w->target.manners.mends_ends = false;
-	/* an item of another source, stored without a told id, may be adopted by its twin */
-	if (w->sources > 1)
+	/* what another source has put is adopted: without a told id by its twin, by a sibling always */
+	if (w->sources > 1) {
 		w->target.manners.ids_told = 1000;
+		w->siblings = false;
+	}
 }
 
 static void create(struct world *w, uint64_t seed)
@@ -520,6 +521,8 @@ static void change_flags(struct world *w, struct mock_server *s, struct mock_fol
 {
 	size_t index = mock_below(&w->random, (unsigned)f->count);
 
+	if (!w->whole && !w->gaps) /* changed while in doubt: the change is not seen again */
+		return;
 	if (f->count && !f->messages[index].changes)
 		mock_set_flags(s, f, index, random_flags(w));
 }
@@ -562,6 +565,7 @@ static int wild_pass(struct world *w)
 	plan_kill(w);
 	result = run_pass(w, source, &e);
 	w->kills += w->disk->down;
+	w->whole = !result && !w->disk->down && !w->summary.folders_failed;
 	if (!result && !w->disk->down)
 		check_summary(w, source);
 	else if (result && e.cause == CAUSE_BUG)

@@ -320,7 +320,8 @@ static int mock_list(struct session *session, struct folder_list *out, struct er
 		f->selectable = f->subscribed = true;
 		f->has_glance = true;
 		f->messages = alive(from);
-		f->glance_cursor = arena_strdup(&out->arena, c.text);
+		if (s->server->manners.condstore) /* else it would say nothing about flags */
+			f->glance_cursor = arena_strdup(&out->arena, c.text);
 	}
 	return 0;
 }
