@@ -17,10 +17,12 @@ int fleet_unpack_error(struct unpack *u, struct err *e)
 {
 	struct err got = {.cause = unpack_u8(u), .scope = unpack_u8(u)};
 	struct view text, detail;
+	uint64_t wait_s;
 
 	got.next = unpack_u8(u);
 	got.side = unpack_u8(u);
-	got.wait_s = (int)(unpack_varint(u) & 0xffff);
+	wait_s = unpack_varint(u);
+	got.wait_s = wait_s > 86400 ? 86400 : (int)wait_s;
 	text = unpack_view(u);
 	detail = unpack_view(u);
 	if (u->bad || got.cause >= CAUSE_COUNT || got.scope > ERR_RUN || got.next > ERR_STOPPED ||

@@ -89,6 +89,8 @@ struct folder_job {
 	size_t change_count, change_size;
 	struct window_item *gone; /* perhaps; ids and nothing else that points */
 	size_t gone_count, gone_size;
+	struct todo *facts; /* what the sweep told of the doubted ones */
+	size_t fact_count, fact_size;
 	struct view *doubted; /* source ids kept for the end, sorted */
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
@@ -135,6 +137,8 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e);
 /* Present facts of these source ids, to the end of todo. */
 int plan_ids(
     struct lane *l, struct folder_job *job, const struct view *ids, size_t count, struct err *e);
+/* An item in doubt was adopted: what the sweep told of it meanwhile counts now. */
+int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct err *e);
 void plan_add(struct folder_job *job, const struct todo *t);
 
 /* ---- window.c ---- */

@@ -67,10 +67,23 @@ static bool is_doubted(const struct folder_job *job, struct view id)
 	       bsearch(&id, job->doubted, job->doubted_count, sizeof(*job->doubted), compare_views);
 }
 
+/* Its flags may have changed while it is in doubt, and will not be told again. */
+static void keep_doubted_fact(struct folder_job *job, const struct todo *t)
+{
+	struct todo *copy;
+
+	job->facts = grow(job->facts, job->fact_count, &job->fact_size, sizeof(*job->facts));
+	copy = &job->facts[job->fact_count++];
+	*copy = *t;
+	copy->id = arena_copy(&job->arena, t->id);
+}
+
 /* A fact meets its row. */
 static void judge(struct planner *p, const struct todo *t, const struct ledger_row *row)
 {
-	if (!row && !is_doubted(p->job, t->id))
+	if (!row && is_doubted(p->job, t->id))
+		keep_doubted_fact(p->job, t);
+	else if (!row)
 		plan_new(p, t, 0);
 	else if (row && row->target_id.len && row->source_base != t->flags)
 		plan_change(p, row, t->flags);
@@ -266,6 +279,24 @@ int plan_ids(
 		rows[i].source_id = ids[i];
 	qsort(rows, count, sizeof(*rows), compare_rows);
 	return l->from->changes(l->source, job->source, &ask, &sink, &told, e);
+}
+
+int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct planner p = {.l = l, .job = job};
+	struct ledger_row row;
+	bool found;
+
+	for (size_t i = 0; i < job->fact_count; i++) {
+		if (!view_eq(job->facts[i].id, id))
+			continue;
+		if (ledger_find(l->ledger, job->memory, &id, 1, &row, &found, &scratch, e))
+			return -1;
+		if (found && row.source_base != job->facts[i].flags)
+			plan_change(&p, &row, job->facts[i].flags);
+	}
+	return 0;
 }
 
 /* ---- the folder ---- */

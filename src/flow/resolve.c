@@ -3,8 +3,7 @@
  * The destination is given time to come to rest, then asked what appeared since the folder's tail;
  * what the ledger owns already, for whatever source, is subtracted; the rest is matched with the
  * intents by size, Message-ID and header digest, first with the date and then without (some servers
- * ignore dates); where only sizes differ (some servers change line ends), the bodies are read and
- * their digests decide. Items stored without a told id are first in line: otherwise their twins
+ * ignore dates). What is in doubt is adopted only when its body was read and its digest is the same. Items stored without a told id are first in line: otherwise their twins
  * adopt them.
  *
  * Promises: an intent ends as adopted, released or doubted; nothing else. */
@@ -227,7 +226,9 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 		job->stored_now++;
 	}
 	check_expect(job, &x);
-	return ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e);
+	if (ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e))
+		return -1;
+	return plan_adopted(l, job, i->source_id, e);
 }
 
 static int match_round(struct resolver *r, bool unlocated, bool dated, struct err *e)
@@ -303,9 +304,12 @@ static int take_digest(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
-/* Another intent has the same header and another body: only the bodies tell them apart. */
-static bool has_tie(const struct resolver *r, const struct ledger_intent *i)
+/* Must its body be seen before it is adopted? What is in doubt, always; what surely is there, where
+ * another intent has the same header and another body. */
+static bool needs_body(const struct resolver *r, const struct ledger_intent *i)
 {
+	if (i->state != INTENT_UNLOCATED)
+		return true;
 	for (size_t k = 0; k < r->count; k++)
 		if (!r->done[k] && !compare_headers(&r->intents[k].identity, &i->identity) &&
 		    memcmp(r->intents[k].identity.body, i->identity.body, sizeof(i->identity.body)))
@@ -313,18 +317,18 @@ static bool has_tie(const struct resolver *r, const struct ledger_intent *i)
 	return false;
 }
 
-static bool is_wanted(const struct resolver *r, const struct candidate *c, bool ties)
+static bool is_wanted(const struct resolver *r, const struct candidate *c, bool first)
 {
 	for (size_t i = 0; i < r->count && !c->taken; i++)
 		if (!r->done[i] && !compare_headers(&r->intents[i].identity, &c->fact.identity) &&
-		    (!ties || has_tie(r, &r->intents[i])))
+		    (!first || needs_body(r, &r->intents[i])))
 			return true;
 	return false;
 }
 
-/* Read the candidates that share a header with an intent still open; TIES: only where several
- * different intents do. */
-static int read_bodies(struct resolver *r, bool ties, struct err *e)
+/* Read the candidates that share a header with an intent still open; FIRST: only where that must be
+ * before any match. */
+static int read_bodies(struct resolver *r, bool first, struct err *e)
 {
 	struct view *ids = arena_new(&r->arena, r->candidate_count, sizeof(*ids));
 	struct changes_ask ask = {.digest = true, .ids = ids};
@@ -332,7 +336,7 @@ static int read_bodies(struct resolver *r, bool ties, struct err *e)
 	struct changes_told told;
 
 	for (size_t k = 0; k < r->candidate_count; k++)
-		if (is_wanted(r, &r->candidates[k], ties))
+		if (is_wanted(r, &r->candidates[k], first))
 			ids[ask.count++] = r->candidates[k].id;
 	if (!ask.count)
 		return 0;

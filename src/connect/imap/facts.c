@@ -68,6 +68,9 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 	struct status st = {0};
 	struct imap_command c;
 
+	/* Courier: a fresh INBOX has another UIDVALIDITY each time it is asked, until it is selected */
+	if ((im->quirks & QUIRK_SELECT_TO_READ) && imap_select(im, f->raw, true, false, e))
+		return -1;
 	imap_command_start(im, &c, "STATUS");
 	imap_command_add_string(im, &c, f->raw);
 	imap_command_add(

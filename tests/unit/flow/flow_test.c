@@ -47,6 +47,7 @@ struct world {
 	int at; /* the source of the pass under way */
 	int groups;
 	bool siblings, deletions;
+	bool keep;  /* the crash of a walk loses nothing that was written */
 	bool whole; /* the latest pass left nothing in doubt */
 	bool gaps;  /* also what the engine is known not to manage yet: see avoid_gaps */
 	unsigned passes, kills;
@@ -215,13 +216,13 @@ static void avoid_gaps(struct world *w)
 	}
 }
 
-static void create(struct world *w, uint64_t seed)
+static void create(struct world *w, uint64_t seed, bool empty)
 {
 	static const char *const schemes[] = {"first", "second", "target"};
 
 	*w = (struct world){.random = {seed * 1000003}};
 	w->gaps = getenv("GODWIT_FLOW_GAPS") != NULL;
-	w->sources = mock_chance(&w->random, 200) ? 2 : 1;
+	w->sources = mock_chance(&w->random, 200) && !empty ? 2 : 1;
 	w->deletions = mock_chance(&w->random, 150);
 	w->siblings = mock_chance(&w->random, 150);
 	memory_disk_new(&w->disk);
@@ -235,7 +236,7 @@ static void create(struct world *w, uint64_t seed)
 	mock_install(w->servers, COUNT_OF(w->servers));
 	give_manners(w);
 	avoid_gaps(w);
-	for (size_t i = 0; i < w->sources; i++)
+	for (size_t i = 0; !empty && i < w->sources; i++)
 		fill_source(w, &w->source[i]);
 	mock_folder_add(&w->target, "INBOX");
 }
@@ -636,6 +637,88 @@ static int story(struct world *w)
 	return check_target(w) || check_flags(w) || check_idle(w) || check_user_wins(w) ? -1 : 0;
 }
 
+/* ---- one story, stopped everywhere ---- */
+
+/* A small mailbox with twins, a stream, one that is refused and one that cannot be read; KIND: what
+ * the destination is like. */
+static void create_walk(struct world *w, unsigned kind)
+{
+	static const int groups[] = {0, 1, 0, 2, 3, 0, 5, 1, 4};
+	AUTO(buf_free) struct buf bytes = BUF_INIT(1u << 20);
+	struct mock_folder *f;
+
+	create(w, 1, true);
+	w->target.manners = (struct mock_manners){.ids_told = kind & 1 ? 1000 : 0,
+	    .batches = kind & 2,
+	    .condstore = kind & 4,
+	    .late_ms = LATE_MS};
+	w->target.faults.late = kind & 4 ? 1000 : 0;
+	w->source->manners.condstore = kind & 4;
+	f = mock_folder_add(w->source, "INBOX");
+	for (size_t i = 0; i < COUNT_OF(groups); i++) {
+		struct mock_message *m;
+
+		write_message(&bytes, w, groups[i]);
+		m = mock_deliver(w->source, f, buf_view(&bytes), flag_sets[i % 4],
+		    (struct date){1500000000 + (int64_t)i, 0, true});
+		m->declared = i == 4 ? 3u << 20 : m->declared;
+		m->poisoned = i == 7;
+	}
+	w->groups = GROUPS;
+}
+
+/* After the accident: one calm pass, and all is as it should be. */
+static int end_walk(struct world *w)
+{
+	memory_disk_crash(w->disk, w->keep ? SIZE_MAX : 0);
+	w->source->break_at = w->target.break_at = 0;
+	w->target.faults.late = 0;
+	return calm_pass(w, 0) || check_target(w) || check_flags(w) || check_idle(w) ? -1 : 0;
+}
+
+enum accident { STORE_BEFORE, STORE_AFTER, SOURCE_LINK, TARGET_LINK, ACCIDENTS };
+
+/* True: the accident came before the pass had ended. */
+static bool walk_step(unsigned kind, enum accident accident, unsigned n, bool keep)
+{
+	struct world w;
+	struct err e;
+	bool met;
+
+	create_walk(&w, kind);
+	w.keep = keep;
+	if (accident == SOURCE_LINK)
+		w.source->break_at = n;
+	else if (accident == TARGET_LINK)
+		w.target.break_at = n;
+	else
+		w.disk->fail_at = n;
+	w.disk->how = accident == STORE_AFTER ? MEMORY_AFTER : MEMORY_BEFORE;
+	run_pass(&w, 0, &e);
+	met = w.disk->down || w.source->breaks || w.target.breaks;
+	if (end_walk(&w))
+		fail_msg("destination %u, accident %d at %u, %s: %s", kind, accident, n,
+		    keep ? "all kept" : "no more kept", w.why);
+	destroy(&w);
+	return met;
+}
+
+static void test_stopped_everywhere(void **state)
+{
+	unsigned walks = 0;
+
+	(void)state;
+	clock_fake(mock_clock);
+	for (unsigned kind = 0; kind < 8; kind++)
+		for (unsigned accident = 0; accident < ACCIDENTS; accident++)
+			for (unsigned keep = 0; keep < 2; keep++)
+				for (unsigned n = 1; walk_step(kind, accident, n, keep); n++)
+					walks++;
+	clock_fake(NULL);
+	print_message("%u walks\n", walks);
+	assert_true(walks > 500);
+}
+
 /* ---- many of them ---- */
 
 struct total {
@@ -661,7 +744,7 @@ static bool run_story(uint64_t seed, struct total *total)
 	struct world w;
 	bool failed;
 
-	create(&w, seed);
+	create(&w, seed, false);
 	failed = story(&w) != 0;
 	if (failed)
 		tell_failure(&w, seed);
@@ -729,6 +812,7 @@ static void test_exactly_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_stopped_everywhere),
 	    cmocka_unit_test(test_exactly_once),
 	};
 

@@ -251,7 +251,9 @@ static int enter(struct mock_session *s, struct err *e)
 		deliver_foreign(server);
 	if (server->folder_count && mock_chance(&server->random, server->faults.deletion))
 		delete_one(server);
-	return s->dead || mock_chance(&server->random, server->faults.link) ? broken(s, e) : 0;
+	if (s->dead || ++server->calls == server->break_at)
+		return broken(s, e);
+	return mock_chance(&server->random, server->faults.link) ? broken(s, e) : 0;
 }
 
 /* ---- sessions ---- */

@@ -83,7 +83,7 @@ static const struct {
     {"", "Quota exceeded", CAUSE_QUOTA, 0},
     {"", "Mailbox is over quota", CAUSE_QUOTA, 0},
     {"LIMIT", "Rate limit exceeded", CAUSE_THROTTLED, 0},
-    {"LIMIT", "Too many messages", CAUSE_NONE, 0},
+    {"LIMIT", "Too many messages", CAUSE_THROTTLED, 0},
     {"", "Rate limit exceeded", CAUSE_NONE, 0},
     {"LIMIT", "Too many flags in mailbox", CAUSE_NONE, 0},
     {"LIMIT", "Too many keywords", CAUSE_NONE, 0},
