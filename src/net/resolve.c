@@ -18,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+
 /* One question. Both sides hold a reference; the last one frees it. */
 struct job {
 	pthread_mutex_t lock;
@@ -231,12 +233,34 @@ static int resolve_literal(
 	return 1;
 }
 
+/* "localhost" is this machine whatever a resolver says, or where there is none (RFC 6761 §6.3).
+ * 1 = HOST is that and *out is filled, 0 = it is another name. */
+static int resolve_localhost(
+    struct address **out, size_t *count, const char *host, const char *service)
+{
+	struct address *six = NULL, *four = NULL;
+	size_t sixes = 0, fours = 0;
+	if (ascii_cmp_nocase(host, "localhost") ||
+	    !resolve_literal(&four, &fours, "127.0.0.1", service))
+		return 0;
+	if (resolve_literal(&six, &sixes, "::1", service)) {
+		four = mem_grow(four, fours + sixes, sizeof(*four));
+		memmove(four + sixes, four, fours * sizeof(*four));
+		memcpy(four, six, sixes * sizeof(*four));
+		free(six);
+	}
+	*out = four;
+	*count = fours + sixes;
+	return 1;
+}
+
 int resolve_host_by(resolve_ask *ask, struct address **out, size_t *count, struct waitset *ws,
     const char *host, uint16_t port, int64_t deadline, struct err *e)
 {
 	char service[8];
 	snprintf(service, sizeof(service), "%u", port);
-	if (resolve_literal(out, count, host, service))
+	if (resolve_literal(out, count, host, service) ||
+	    resolve_localhost(out, count, host, service))
 		return 0;
 
 	AUTO(job_drop) struct job *job = job_new(ask, host, service);

@@ -178,6 +178,7 @@ static void give_faults(struct world *w)
 	    .open = often(w, 50),
 	    .sweep = often(w, 10),
 	    .twice = often(w, 20),
+	    .twice_new = often(w, 20),
 	    .late = often(w, 1000),
 	    .bad_batch = often(w, 200),
 	    .throttle = often(w, 100),
@@ -683,7 +684,7 @@ static bool walk_step(unsigned kind, enum accident accident, unsigned n, bool ke
 {
 	struct world w;
 	struct err e;
-	bool met;
+	bool met, failed;
 
 	create_walk(&w, kind);
 	w.keep = keep;
@@ -694,9 +695,13 @@ static bool walk_step(unsigned kind, enum accident accident, unsigned n, bool ke
 	else
 		w.disk->fail_at = n;
 	w.disk->how = accident == STORE_AFTER ? MEMORY_AFTER : MEMORY_BEFORE;
-	run_pass(&w, 0, &e);
+	failed = run_pass(&w, 0, &e);
 	met = w.disk->down || w.source->breaks || w.target.breaks;
-	if (end_walk(&w))
+	if (failed && accident >= SOURCE_LINK)
+		wrong(&w, "the link was not mended: %s", e.text);
+	else if (!failed)
+		check_summary(&w, 0);
+	if (w.why[0] || end_walk(&w))
 		fail_msg("destination %u, accident %d at %u, %s: %s", kind, accident, n,
 		    keep ? "all kept" : "no more kept", w.why);
 	destroy(&w);
