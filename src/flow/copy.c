@@ -10,12 +10,20 @@
  * Does not: know a protocol (connector.h), keep records (ledger.h), mend links (flow.c). */
 #include "flow/lane.h"
 
+/* A stream is handed over when its first byte comes, and a server may work on several commands at
+ * once: it is announced only when all before it has been read, or the order of the folder is lost. */
+static bool must_wait(const struct folder_job *job)
+{
+	return job->wanted && job->todo_next < job->todo_count &&
+	       job->todo[job->todo_next].size >= STREAM_FROM;
+}
+
 /* Announce windows until enough are on their way. */
 static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
-	while (job->wanted < WANTED_AHEAD) {
+	while (job->wanted < WANTED_AHEAD && !must_wait(job)) {
 		if (window_fill(l, job, &w, e))
 			return -1;
 		if (!w)

@@ -47,9 +47,8 @@ struct world {
 	int at; /* the source of the pass under way */
 	int groups;
 	bool siblings, deletions;
-	bool keep;  /* the crash of a walk loses nothing that was written */
-	bool whole; /* the latest pass left nothing in doubt */
-	bool gaps;  /* also what the engine is known not to manage yet: see avoid_gaps */
+	bool keep; /* the crash of a walk loses nothing that was written */
+	bool gaps; /* also what the engine is known not to manage yet: see avoid_gaps */
 	unsigned passes, kills;
 	unsigned step, stop_step; /* of the ledger's hook */
 	char why[300];            /* what went wrong; "" = nothing */
@@ -118,7 +117,7 @@ static void add_message(struct world *w, struct mock_server *s, struct mock_fold
 
 	write_message(&bytes, w, group);
 	m = mock_deliver(s, f, buf_view(&bytes), random_flags(w), random_date(w));
-	if (mock_chance(&w->random, 60))
+	if (mock_chance(&w->random, 60) && (!w->siblings || w->gaps))
 		m->declared = 3u << 20; /* so that it travels as a stream */
 	else if (mock_chance(&w->random, 50))
 		m->declared = mock_below(&w->random, 4000);
@@ -208,13 +207,12 @@ static void avoid_gaps(struct world *w)
 {
 	if (w->gaps)
 		return;
-	/* a streamed item whose line ends the destination changes is not recognised after a doubt */
+	/* A streamed item has no digest of its body: after a doubt it is not known again where the
+	 * destination changes line ends, and is taken for a sibling (which do not stream here). */
 	w->target.manners.mends_ends = false;
-	/* what another source has put is adopted: without a told id by its twin, by a sibling always */
-	if (w->sources > 1) {
+	/* what another source has put, without a told id, is adopted by its twin */
+	if (w->sources > 1)
 		w->target.manners.ids_told = 1000;
-		w->siblings = false;
-	}
 }
 
 static void create(struct world *w, uint64_t seed, bool empty)
@@ -523,8 +521,6 @@ static void change_flags(struct world *w, struct mock_server *s, struct mock_fol
 {
 	size_t index = mock_below(&w->random, (unsigned)f->count);
 
-	if (!w->whole && !w->gaps) /* changed while in doubt: the change is not seen again */
-		return;
 	if (f->count && !f->messages[index].changes)
 		mock_set_flags(s, f, index, random_flags(w));
 }
@@ -567,7 +563,6 @@ static int wild_pass(struct world *w)
 	plan_kill(w);
 	result = run_pass(w, source, &e);
 	w->kills += w->disk->down;
-	w->whole = !result && !w->disk->down && !w->summary.folders_failed;
 	if (!result && !w->disk->down)
 		check_summary(w, source);
 	else if (result && e.cause == CAUSE_BUG)
