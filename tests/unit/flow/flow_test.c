@@ -390,10 +390,14 @@ static int check_summary(struct world *w, int source)
 {
 	const struct copy_summary *sum = &w->summary;
 
-	for (size_t i = 0; i < w->listed_count; i++)
-		if (w->listed[i].cause == CAUSE_MISSING || w->listed[i].cause == CAUSE_IN_DOUBT)
+	for (size_t i = 0; i < w->listed_count; i++) {
+		enum cause cause = w->listed[i].cause;
+
+		/* siblings share a Message-ID: "there is one like it" is true of them */
+		if (cause == CAUSE_MISSING || (cause == CAUSE_IN_DOUBT && !w->siblings))
 			return wrong(w, "%s %s/%s is listed as %s", w->source[source].scheme,
-			    w->listed[i].folder, w->listed[i].id, cause_name(w->listed[i].cause));
+			    w->listed[i].folder, w->listed[i].id, cause_name(cause));
+	}
 	if (sum->folders_failed)
 		return 0;
 	if (sum->items_checked != sum->items_stored || !sum->checked)
