@@ -129,7 +129,7 @@ static int try_unpack(struct view bytes)
 	assert_in_range(got.scope, 0, ERR_RUN);
 	assert_in_range(got.next, 0, ERR_STOPPED);
 	assert_in_range(got.side, 0, ERR_DESTINATION);
-	assert_in_range(got.wait_s, 0, 65535);
+	assert_in_range(got.wait_s, 0, 86400);
 	assert_true(is_printable(got.text, sizeof(got.text)));
 	assert_true(is_printable(got.detail, sizeof(got.detail)));
 	return 0;
