@@ -4,6 +4,7 @@
 import collections
 import os
 import signal
+import time
 import unittest
 
 from case import Case, EPOCH, FULL, KILLED, Mail, VARIANTS, caps, content_of, mails, text
@@ -16,7 +17,7 @@ def is_atomic(variant):
 class LostReplies(Case):
     """A reply that never comes: stored, not stored, stored later, silence."""
 
-    def walk(self, action, options=(), count=9, places=(0, 1, 2)):
+    def walk(self, action, options=(), count=9, places=(0, 1, 2), patience=0):
         def one(variant, place):
             appends = 1 if is_atomic(variant) else count
             event = (1, (appends + 1) // 2, appends)[place]
@@ -24,7 +25,9 @@ class LostReplies(Case):
                 return
             stage = self.stage(mails(count), destination=dict(
                 caps(variant), script="on APPEND %d: %s" % (event, action)))
-            self.check_exact(stage, stage.copy(*options))
+            run = stage.copy(*options)
+            time.sleep(patience)                # a late copy must not escape us by coming later still
+            self.check_exact(stage, run)
             self.check_source(stage)
             self.check_idle(stage)
         self.each(one, variant=VARIANTS, place=places)
@@ -46,7 +49,7 @@ class LostReplies(Case):
 
     def test_stored_later(self):
         """It becomes visible only after the connection died, within the time that --settle grants."""
-        self.walk("store-later 0.4", options=("--settle", "1.5"), places=(0, 2))
+        self.walk("store-later 0.4", options=("--settle", "1.5"), places=(0, 2), patience=0.5)
 
     def test_stored_then_silent(self):
         self.walk("store-then-silent", options=("--timeout", "1"), places=(0, 2))
