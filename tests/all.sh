@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 logs=${TESTS:-$PWD/build/test-logs}
-rm -rf "$logs"
+rm -rf --one-file-system "$logs"
 mkdir -p "$logs/sanitizers"
 : >"$logs/steps"
 meson_logs=

@@ -135,7 +135,7 @@ static uint64_t drop_twice_told(struct planner *p)
 	struct folder_job *job = p->job;
 	size_t kept = p->first, told = job->todo_count;
 
-	if (!p->disorder)
+	if (!p->disorder || job->todo_count == p->first)
 		return 0;
 	qsort(job->todo + p->first, job->todo_count - p->first, sizeof(*job->todo), compare_todo);
 	for (size_t i = p->first; i < job->todo_count; i++)

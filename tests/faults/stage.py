@@ -103,7 +103,8 @@ def small_mailbox():
             ("Work/Old", text(6), []), ("Work/Old", text(1), ["\\Seen"]), ("Work/Old", text(7, extra="X-A: \u00e9\r\n"), []),
             ("Sent", text("short twin"), ["\\Seen"]), ("Sent", text("short twin"), ["\\Seen"]),
             ("Sent", text("short twin"), [])]
-    return [Mail(folder, body, flags, EPOCH + 86400 * n) for n, (folder, body, flags) in enumerate(mail)]
+    bodies = [body for _, body, _ in mail]      # twins have one date, so that nothing tells them apart
+    return [Mail(folder, body, flags, EPOCH + 86400 * bodies.index(body)) for folder, body, flags in mail]
 
 
 def tiny_mailbox(count=6, folders=("INBOX", "Box")):

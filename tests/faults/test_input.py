@@ -713,13 +713,19 @@ class Signals(Case):
                 self.check_exact(stage, stage.copy())
                 self.check_idle(stage)
 
-    def test_stderr_closed(self):
-        stage = self.stage(mails(5))
-        process = subprocess.Popen(["sh", "-c", 'exec "$@" 2>&- >/dev/null', "sh", *stage.command()],
-                                   stdin=subprocess.DEVNULL, start_new_session=True)
-        self.assertEqual(process.wait(30), 0)
-        self.assertTrue(stage.source.quiet() and stage.destination.quiet())
-        self.check_idle(stage)
+    def test_closed_from_the_start(self):
+        """Without standard error, output or input: what would be written there must not go into our own files."""
+        def one(closed, output):
+            stage = self.stage(mails(5))
+            words = [output if word == "json" else word for word in stage.command("--debug")]
+            process = subprocess.Popen(["sh", "-c", 'exec "$@" ' + closed, "sh", *words], stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            self.assertEqual(process.wait(30), 0)
+            self.assertTrue(stage.source.quiet() and stage.destination.quiet())
+            lock, = [name for name in os.listdir(stage.state_dir) if name.startswith("lock-")]
+            self.assertNotIn("debug", pathlib.Path(stage.state_dir, lock).read_text(encoding="utf-8"))
+            self.check_idle(stage)
+        self.each(one, closed=("2>&-", ">&-", "2>&- >&-", "<&- 2>&- >&-"), output=("text", "json"))
 
     def test_worker_killed(self):
         """Somebody kills the worker: said in one sentence, and the next run goes on."""

@@ -24,8 +24,10 @@ class Kills(Walk):
         for number, scenario in enumerate(self.scenarios()):
             with self.subTest(scenario=str(scenario)):
                 full = scenario.variant == "full"
-                points = worker_kills(scenario, record(scenario), 1 if full else 3, 1 if full else 1 + number % 3)
-                self.check(walk(points), 30 if full else 10)
+                told = record(scenario)
+                for role in ("worker", "durable"):
+                    points = worker_kills(scenario, told, 1 if full else 3, 1 if full else 1 + number % 3, [role])
+                    self.check(walk(points), 30 if full else 10)
 
     def test_controller_frames(self):
         for scenario in (Scenario("full"), Scenario("bare"), Scenario("no-uidplus", True)):

@@ -124,7 +124,9 @@ def resume_and_check(scenario, stage, before):
 
 
 class StepKill:
-    """SIGKILL at the Nth step: of the worker (ledger steps) or the controller (frames it takes)."""
+    """SIGKILL at the Nth step: of the worker (ledger steps) or the controller (frames it takes).
+
+    `worker` loses what has not left it yet; `durable`, also a ledger step, makes all durable first."""
 
     def __init__(self, scenario, role, step):
         self.scenario, self.role, self.step = scenario, role, step
@@ -236,6 +238,7 @@ def record(scenario):
                  for side in ("source", "destination")}
         run = stage.copy("--debug")
         scenario.check(stage, run, "the undisturbed run")
+        demand(run.summary["reconnects"] == 0, "the undisturbed run lost its links:", run)
         told = {"steps": run.steps()}
         for side, (tapes, count) in first.items():
             server = getattr(stage, side)
@@ -285,8 +288,8 @@ def walk(points, at_once=None, report=None, most_failures=20):
     return report
 
 
-def worker_kills(scenario, told, every=1, start=1):
-    return [StepKill(scenario, "worker", step) for step in range(start, told["steps"] + 2, every)]
+def worker_kills(scenario, told, every=1, start=1, roles=("worker", "durable")):
+    return [StepKill(scenario, role, step) for role in roles for step in range(start, told["steps"] + 2, every)]
 
 
 def controller_kills(scenario, every=1, start=1, most=400):

@@ -207,6 +207,9 @@ def main():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SystemExit("demo: another one is running") from None
+        with open("/proc/self/mountinfo", encoding="utf-8") as table:
+            if any((line.split()[4] + "/").startswith(os.path.join(os.path.realpath(ROOT), WORK) + "/") for line in table):
+                raise SystemExit(f"demo: something is mounted below {WORK}: unmount it first")
         shutil.rmtree(WORK, ignore_errors=True)
         os.makedirs(WORK)
         sys.exit(run())

@@ -128,6 +128,7 @@ class ServerCase(unittest.TestCase):
         if os.environ.get("GODWIT_KEEP"):
             print(f"kept: {self.work}", file=sys.stderr)
         else:
+            self.assertEqual(mounts_below(self.work), [], "left mounted, so not removed")
             shutil.rmtree(self.work, ignore_errors=True)
 
     def server(self, kind, **options):
@@ -290,6 +291,13 @@ def allowances(source, destination):
         return not difference["source"]
     return [*compare.ALLOWED[destination], *doubtful(source),
             compare.Allowance("special-use", "the destination's own, or by the folder's well-known name", has_role)]
+
+
+def mounts_below(directory):
+    """What is mounted there: to remove the directory would go through it."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        points = [line.split()[4] for line in table]
+    return [point for point in points if (point + "/").startswith(os.path.realpath(directory) + "/")]
 
 
 def children(pid):

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -151,6 +152,7 @@ static pid_t holder(const struct place *p, const char *dir)
 		struct lock *l;
 		struct err e;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* when a test fails before it ends us */
 		ready = lock_take(&l, dir, p->identity, "the child", &e) ? 'n' : 'y';
 		if (write(ends[1], &ready, 1) == 1)
 			for (;;)

@@ -28,7 +28,9 @@ static int unpack(struct view bytes, struct err *e)
 	if (bytes.len)
 		memcpy(block, bytes.data, bytes.len);
 	u = unpack_start(view_make(block, bytes.len));
-	result = fleet_unpack_error(&u, e) || unpack_done(&u) ? -1 : 0;
+	result = fleet_unpack_error(&u, e);
+	assert_false(!result && u.bad); /* it says so itself */
+	result = result || unpack_done(&u) ? -1 : 0;
 	free(block);
 	return result;
 }

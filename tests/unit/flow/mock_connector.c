@@ -400,6 +400,7 @@ static int tell(struct mock_session *s, const struct mock_message *m, const stru
 	struct fact fact = {.size = m->declared, .date = m->date};
 	char id[12];
 
+	s->server->told++;
 	if (mock_chance(&s->server->random, s->server->faults.sweep))
 		return broken(s, e);
 	snprintf(id, sizeof(id), "%" PRIu32, m->uid);

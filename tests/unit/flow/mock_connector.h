@@ -87,6 +87,7 @@ struct mock_server {
 	uint64_t break_at; /* the link breaks at this call (1 = the first); 0 = at none */
 	/* counts of what was asked for */
 	uint64_t calls;
+	uint64_t told;     /* facts */
 	uint64_t puts;     /* items put */
 	uint64_t sessions; /* opened */
 	uint64_t breaks;   /* links broken */
