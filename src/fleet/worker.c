@@ -27,7 +27,7 @@ struct worker {
 	struct copy_summary summary;
 	struct buf frame;
 	int64_t last_progress;
-	unsigned long steps, stop_at;
+	unsigned long steps, stop_at, stop_durable_at;
 	/* the answer to a question */
 	bool answered;
 	struct buf *secret;
@@ -57,13 +57,25 @@ unsigned long worker_stop_step(const char *role)
 	return strtoul(wish + len + 1, NULL, 10);
 }
 
+static void make_durable(struct worker *w)
+{
+	const struct store_ops *ops = w->store->ops;
+	uint64_t ticket;
+	struct err ignored;
+
+	if (!ops->barrier(w->store, &ticket, &ignored))
+		ops->wait(w->store, ticket, &ignored);
+}
+
 static void take_step(void *arg, const char *name)
 {
 	struct worker *w = arg;
 
 	w->steps++;
 	log_debug("step %lu: %s", w->steps, name);
-	if (w->steps == w->stop_at)
+	if (w->steps == w->stop_durable_at)
+		make_durable(w);
+	if (w->steps == w->stop_at || w->steps == w->stop_durable_at)
 		kill(getpid(), SIGKILL);
 }
 
@@ -228,7 +240,8 @@ static void hear_signals(int pipe_ends[2])
 
 static _Noreturn void worker_main(int fd, const struct copy_options *options)
 {
-	struct worker w = {.stop_at = worker_stop_step("worker")};
+	struct worker w = {.stop_at = worker_stop_step("worker"),
+	    .stop_durable_at = worker_stop_step("durable")};
 	struct err e = {0};
 	char drained[64];
 	int ends[2], failed;

@@ -10,6 +10,7 @@
  * when the controller goes. */
 int worker_start(pid_t *pid, int *fd, const struct copy_options *options, struct err *e);
 
-/* Test hook, from the environment: GODWIT_TEST_STOP="worker:N" (or controller:N) ends that process
- * by SIGKILL at its Nth ledger step. Returns 0 where ROLE is not meant. */
+/* Test hook, from the environment: GODWIT_TEST_STOP="worker:N" ends the worker by SIGKILL at its Nth
+ * ledger step, with what has left it by then; "durable:N" too, when all it wrote is durable;
+ * "controller:N" the controller, at its Nth frame. Returns N, 0 where ROLE is not meant. */
 unsigned long worker_stop_step(const char *role);
