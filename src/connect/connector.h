@@ -89,10 +89,12 @@ struct window {
 
 struct fact {
 	struct view id; /* valid during take only */
-	bool gone;
+	bool gone;      /* not there any more (with ask.gone); nothing else is told of it */
 	uint64_t size;
 	struct date date;
 	uint32_t flags;
+	/* Names the message wherever it lies in the account (EMAILID, X-GM-MSGID); empty = not told. */
+	struct view object;
 	/* with ask.identity: */
 	bool has_identity;
 	struct identity identity;
@@ -107,9 +109,15 @@ struct fact_sink {
 
 #define CURSOR_SIZE 96
 
+/* An instant of a folder. Its first word names the folder's incarnation: where that is another, ids
+ * mean other items (IMAP: UIDVALIDITY). */
 struct cursor {
 	char text[CURSOR_SIZE]; /* "" = none */
 };
+
+/* Do both speak of the same incarnation of a folder, so that ids of the one mean the same items in
+ * the other? False where one of them is none. */
+bool cursor_same(const struct cursor *a, const struct cursor *b);
 
 /* What changes() shall tell. */
 struct changes_ask {
@@ -120,6 +128,10 @@ struct changes_ask {
 	bool identity;
 	/* Whole message read and digested too: for ties. */
 	bool digest;
+	/* Of all items their ids and nothing else, as compact as the service can; since does not count. */
+	bool only_ids;
+	/* What has gone since the cursor too, as facts, where the service remembers. */
+	bool gone;
 	/* When count > 0: the present facts of just these ids; ids without a fact are gone. */
 	const struct view *ids;
 	size_t count;
@@ -128,7 +140,11 @@ struct changes_ask {
 struct changes_told {
 	struct cursor cursor; /* a lower bound of the instant before the sweep began */
 	bool reset;           /* since was no longer valid; everything was reported anew */
+	bool back;            /* reset, because its counters are below the cursor's: it was restored
+	                       * from a backup, and ids may have been given out twice */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
+	bool gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
+	                 * were */
 	uint64_t total; /* items in the folder, that at least a complete sweep must have told */
 };
 
@@ -140,12 +156,23 @@ struct mark {
 	const char *reason;   /* out: refused, why; in the session, until its next call */
 };
 
+/* An item to be moved within the account. */
+struct placement {
+	struct view id;
+	bool done;          /* out */
+	bool gone;          /* out: no such item any more; nothing was done */
+	struct view new_id; /* out: in its new folder, empty = not told; in the session, until its next
+	                     * call */
+	const char *reason; /* out: refused, why; as new_id */
+};
+
 /* ---- the session ---- */
 
 struct session_caps {
 	bool ids_told;     /* receipts carry ids (UIDPLUS) */
 	bool batches;      /* several items go in one atomic command */
 	bool streams;      /* a window's literal is accepted without asking */
+	bool moves;        /* place() is atomic: an item is never in both folders or none */
 	uint64_t max_size; /* of one item, bytes; 0 = not told */
 	struct name_rules names;
 	const char *software; /* what it calls itself, for the report; may be "" */
@@ -181,19 +208,18 @@ struct connector {
 	/* A session on one account, login proven by a command that needs it. */
 	int (*open)(struct session **s, const struct endpoint *at, const struct connect_env *env,
 	    struct err *e);
-	/* Says goodbye if that is quick. NULL inside is fine. */
-	void (*close)(struct session **s);
+	/* Says goodbye if that is quick. NULL inside is fine. OUT (may be NULL): what it cost in all. */
+	void (*close)(struct session **s, struct session_stats *out);
 	/* All folders, with roles by attribute only. */
 	int (*list)(struct session *s, struct folder_list *out, struct err *e);
-	/* Make sure a folder with that path is there; idempotent; subscribes when asked. *OUT_RAW (in
-	 * A) is what to call it from now on. Errors: folder-refused with the server's words. */
-	int (*make)(struct session *s, char *const *parts, size_t depth, enum folder_role role,
-	    bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
+	/* Make sure a folder with that path is there; idempotent; subscribes when asked. FROM not empty:
+	 * by renaming that folder, whose children go with it. *OUT_RAW (in A) is what to call it from
+	 * now on. Errors: folder-refused with the server's words. */
+	int (*make)(struct session *s, struct view from, char *const *parts, size_t depth,
+	    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw,
+	    struct err *e);
 	/* A lower bound of this instant of the folder. */
 	int (*now)(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
-	/* Do both cursors speak of the same incarnation of a folder, so that ids of the one mean the
-	 * same items in the other? (IMAP: UIDVALIDITY.) */
-	bool (*same)(const struct cursor *a, const struct cursor *b);
 	int (*changes)(struct session *s, const struct folder *f, const struct changes_ask *ask,
 	    const struct fact_sink *sink, struct changes_told *told, struct err *e);
 	/* Announce; never waits beyond a full out buffer. Windows come back in the order wanted. */
@@ -208,10 +234,17 @@ struct connector {
 	int (*settle)(struct session *s, size_t max, struct window **w, struct err *e);
 	int (*mark)(struct session *s, const struct folder *f, struct mark *marks, size_t count,
 	    struct err *e);
+	/* Move items to another folder of the account. After an error of scope link each is in the one
+	 * folder or the other, or (unless caps.moves) in both. */
+	int (*place)(struct session *s, const struct folder *from, const struct folder *to,
+	    struct placement *items, size_t count, struct err *e);
+	/* Remove just these items for good, never another, whatever its flags. What is not there any
+	 * more counts as removed. -1 of scope folder: it cannot, or was refused. */
+	int (*remove)(struct session *s, const struct folder *f, const struct view *ids,
+	    size_t count, struct err *e);
 	/* After an error: hand back every window still lent, one a call, items UNKNOWN (put) or
 	 * WANTED (wanted); NULL = no more. */
 	struct window *(*abandon)(struct session *s);
-	void (*stats)(const struct session *s, struct session_stats *out);
 };
 
 /* The connector for a URL scheme, NULL = there is none. */

@@ -17,7 +17,7 @@ int check_same_target(
 		m->target = *now;
 		return ledger_save_folder(l->ledger, m, e);
 	}
-	if (l->to->same(now, &m->target))
+	if (cursor_same(now, &m->target))
 		return 0;
 	return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
 	    "the folder %s was made anew at the destination (its UIDVALIDITY changed), so that "

@@ -49,31 +49,20 @@ static int lane_connect(struct lane *l, struct err *e)
 	return 0;
 }
 
-static void add_stats(struct lane *l)
-{
-	struct session_stats stats;
-
-	if (l->source) {
-		l->from->stats(l->source, &stats);
-		l->summary->source_bytes_in += stats.bytes_in;
-		l->summary->source_waits += stats.waits;
-	}
-	if (l->destination) {
-		l->to->stats(l->destination, &stats);
-		l->summary->destination_bytes_out += stats.bytes_out;
-		l->summary->destination_waits += stats.waits;
-	}
-}
-
 static void lane_disconnect(struct lane *l, struct folder_job *job)
 {
+	struct session_stats from = {0}, to = {0};
+
 	if (job)
 		copy_abandon(l, job);
-	add_stats(l);
 	if (l->source)
-		l->from->close(&l->source);
+		l->from->close(&l->source, &from);
 	if (l->destination)
-		l->to->close(&l->destination);
+		l->to->close(&l->destination, &to);
+	l->summary->source_bytes_in += from.bytes_in;
+	l->summary->source_waits += from.waits;
+	l->summary->destination_bytes_out += to.bytes_out;
+	l->summary->destination_waits += to.waits;
 }
 
 /* After an error of scope link: may it be tried again? Then wait as long as is due. */

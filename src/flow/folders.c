@@ -119,8 +119,8 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 
 	if (there && there->selectable && (!subscribe || there->subscribed))
 		raw = there->raw;
-	else if (l->to->make(l->destination, entry->parts, entry->depth, entry->source->role,
-		     subscribe, &l->map.arena, &raw, e))
+	else if (l->to->make(l->destination, (struct view){0}, entry->parts, entry->depth,
+		     entry->source->role, subscribe, &l->map.arena, &raw, e))
 		return -1;
 	l->summary->folders_made += !there;
 	m->subscribed = m->subscribed || subscribe;

@@ -358,7 +358,7 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	free(p);
 	if (failed)
 		return -1;
-	if (job->told.reset || (m->source.text[0] && !l->from->same(&job->told.cursor, &m->source)))
+	if (job->told.reset || (m->source.text[0] && !cursor_same(&job->told.cursor, &m->source)))
 		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
 		    "the source has rebuilt the folder %s since the last pass (its UIDVALIDITY "
 		    "changed, or its numbers went back as after a restore), so that its messages "

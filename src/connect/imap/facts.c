@@ -34,14 +34,6 @@ int imap_cursor_parse(
 	return *at ? -1 : 0;
 }
 
-bool imap_same(const struct cursor *a, const struct cursor *b)
-{
-	uint64_t x, y, ignored;
-
-	return !imap_cursor_parse(a, &x, &ignored, &ignored) &&
-	       !imap_cursor_parse(b, &y, &ignored, &ignored) && x == y;
-}
-
 struct status {
 	uint64_t uidvalidity, uidnext, modseq;
 	bool told;

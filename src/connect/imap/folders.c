@@ -394,6 +394,16 @@ static int create(struct imap *im, struct view raw, enum folder_role role, struc
 	return imap_run(im, &c, NULL, e);
 }
 
+static int rename_folder(struct imap *im, struct view from, struct view to, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(im, &c, "RENAME");
+	imap_command_add_string(im, &c, from);
+	imap_command_add_string(im, &c, to);
+	return imap_run(im, &c, NULL, e);
+}
+
 static int subscribe_folder(struct imap *im, struct view raw, struct err *e)
 {
 	struct imap_command c;
@@ -405,8 +415,8 @@ static int subscribe_folder(struct imap *im, struct view raw, struct err *e)
 	return e->scope == ERR_FOLDER ? 0 : -1; /* a subscription is not worth a folder */
 }
 
-int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_role role,
-    bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
+int imap_make(struct session *s, struct view from, char *const *parts, size_t depth,
+    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
 {
 	struct imap *im = IMAP(s);
 	struct buf raw AUTO(buf_free) = BUF_INIT(4000);
@@ -415,7 +425,8 @@ int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_r
 
 	if (raw_name(im, &raw, parts, depth, e))
 		return -1;
-	if (create(im, buf_view(&raw), role, &refusal)) {
+	if (from.len ? rename_folder(im, from, buf_view(&raw), &refusal)
+		     : create(im, buf_view(&raw), role, &refusal)) {
 		if (refusal.scope != ERR_FOLDER) {
 			*e = refusal;
 			return -1;

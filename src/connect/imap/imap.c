@@ -16,7 +16,6 @@ const struct connector imap_connector = {
     .list = imap_list,
     .make = imap_make,
     .now = imap_now,
-    .same = imap_same,
     .changes = imap_changes,
     .want = imap_want,
     .next = imap_next,
@@ -24,5 +23,4 @@ const struct connector imap_connector = {
     .settle = imap_settle,
     .mark = imap_mark,
     .abandon = imap_abandon,
-    .stats = imap_stats,
 };

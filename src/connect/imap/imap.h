@@ -160,8 +160,7 @@ int imap_log_in(struct imap *im, struct err *e);
 
 int imap_open(
     struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e);
-void imap_close(struct session **s);
-void imap_stats(const struct session *s, struct session_stats *out);
+void imap_close(struct session **s, struct session_stats *out);
 
 /* Open a folder for reading (EXAMINE) or writing (SELECT), unless it is open so already.
  * FRESH: even then, for numbers as of now. */
@@ -174,13 +173,12 @@ int imap_unselect(struct imap *im, struct err *e);
 int imap_namespace(struct imap *im, struct err *e);
 int imap_take_namespace(struct imap *im, const struct imap_response *r);
 int imap_list(struct session *s, struct folder_list *out, struct err *e);
-int imap_make(struct session *s, char *const *parts, size_t depth, enum folder_role role,
-    bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
+int imap_make(struct session *s, struct view from, char *const *parts, size_t depth,
+    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
 
 /* ---- facts.c ---- */
 
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
-bool imap_same(const struct cursor *a, const struct cursor *b);
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e);
 int imap_mark(

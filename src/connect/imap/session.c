@@ -32,7 +32,7 @@ int imap_open(
 	buf_init(&im->now_raw, 4096);
 	imap_reader_init(&im->reader, IMAP_LINE_MAX);
 	if (conn_open(&im->conn, env->waits, &target, e) || imap_log_in(im, e)) {
-		imap_close(&session);
+		imap_close(&session, NULL);
 		return -1;
 	}
 	log_debug("%s: logged in (%s)", at->host, im->software);
@@ -41,9 +41,10 @@ int imap_open(
 }
 
 /* LOGOUT is sent but not waited for: all that matters was confirmed before. */
-void imap_close(struct session **s)
+void imap_close(struct session **s, struct session_stats *out)
 {
 	struct imap *im = IMAP(*s);
+	struct conn_stats stats;
 
 	*s = NULL;
 	if (!im)
@@ -54,6 +55,11 @@ void imap_close(struct session **s)
 		conn_write(im->conn, view_of("gz LOGOUT\r\n"), NULL);
 		conn_flush(im->conn, NULL);
 	}
+	if (out && im->conn) {
+		stats = conn_stats(im->conn);
+		*out = (struct session_stats){
+		    stats.bytes_in, stats.bytes_out, stats.waits, im->commands};
+	}
 	conn_close(&im->conn);
 	imap_reader_free(&im->reader);
 	buf_free(&im->selected);
@@ -62,14 +68,6 @@ void imap_close(struct session **s)
 	arena_free(&im->mark_arena);
 	arena_free(&im->arena);
 	free(im);
-}
-
-void imap_stats(const struct session *s, struct session_stats *out)
-{
-	const struct imap *im = (const struct imap *)s;
-	struct conn_stats stats = conn_stats(im->conn);
-
-	*out = (struct session_stats){stats.bytes_in, stats.bytes_out, stats.waits, im->commands};
 }
 
 /* ---- the selected folder ---- */

@@ -263,10 +263,11 @@ static int mock_open(
 
 static void judge(struct mock_session *s);
 
-static void mock_close(struct session **out)
+static void mock_close(struct session **out, struct session_stats *stats)
 {
 	struct mock_session *s = MOCK(*out);
 
+	(void)stats;
 	*out = NULL;
 	if (!s)
 		return;
@@ -328,12 +329,13 @@ static int mock_list(struct session *session, struct folder_list *out, struct er
 	return 0;
 }
 
-static int mock_make(struct session *session, char *const *parts, size_t depth,
+static int mock_make(struct session *session, struct view from, char *const *parts, size_t depth,
     enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
 {
 	struct mock_session *s = MOCK(session);
 	struct buf name AUTO(buf_free) = BUF_INIT(1000);
 
+	(void)from;
 	(void)role;
 	(void)subscribe;
 	if (enter(s, e))
@@ -367,11 +369,6 @@ static int mock_now(
 		return -1;
 	print_cursor(MOCK(session), from, out);
 	return 0;
-}
-
-static bool mock_same(const struct cursor *a, const struct cursor *b)
-{
-	return strtoul(a->text, NULL, 10) == strtoul(b->text, NULL, 10);
 }
 
 /* ---- facts ---- */
@@ -842,20 +839,14 @@ static struct window *mock_abandon(struct session *session)
 	return w ? w : dequeue(&s->wanted);
 }
 
-static void mock_stats(const struct session *session, struct session_stats *out)
-{
-	(void)session;
-	*out = (struct session_stats){0};
-}
-
 /* ---- the tables ---- */
 
 #define MOCK_CONNECTOR(name)                                                                       \
 	{                                                                                          \
 		.scheme = (name), .open = mock_open, .close = mock_close, .list = mock_list,       \
-		.make = mock_make, .now = mock_now, .same = mock_same, .changes = mock_changes,    \
-		.want = mock_want, .next = mock_next, .put = mock_put, .settle = mock_settle,      \
-		.mark = mock_mark, .abandon = mock_abandon, .stats = mock_stats                    \
+		.make = mock_make, .now = mock_now, .changes = mock_changes, .want = mock_want,    \
+		.next = mock_next, .put = mock_put, .settle = mock_settle, .mark = mock_mark,      \
+		.abandon = mock_abandon                                                            \
 	}
 
 static const struct connector connectors[] = {
