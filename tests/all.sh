@@ -4,6 +4,8 @@
 # The last line is "N passed, N failed". Nothing stops at the first failure: the rest is run
 # too, so that one run tells all. TESTS (build/tests) is where logs are kept.
 set -u
+# Under nohup or in the background some signals are ignored; the tests want them as usual.
+[ "${GODWIT_TESTS-}" ] || GODWIT_TESTS=1 exec env --default-signal=HUP,INT,QUIT,TERM sh "$0" "$@"
 cd "$(dirname "$0")/.." || exit 1
 logs=${TESTS:-$PWD/build/test-logs}
 rm -rf --one-file-system "$logs"
