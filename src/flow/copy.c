@@ -114,7 +114,7 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 		}
 		if (job->floor_session != l->sessions && set_floor(l, job, e))
 			return window_free(&w), -1;
-		if (ledger_intend(l->ledger, job->memory, w, &job->floor, e) ||
+		if (ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
 		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
 			return window_free(&w), -1;
 		if (l->to->put(l->destination, &job->target, w, e))
