@@ -110,7 +110,8 @@ struct fact_sink {
 #define CURSOR_SIZE 96
 
 /* An instant of a folder. Its first word names the folder's incarnation: where that is another, ids
- * mean other items (IMAP: UIDVALIDITY). */
+ * mean other items (IMAP: UIDVALIDITY). The others, where they are numbers, never descend while time
+ * goes on; 0 = not known. */
 struct cursor {
 	char text[CURSOR_SIZE]; /* "" = none */
 };
@@ -118,6 +119,8 @@ struct cursor {
 /* Do both speak of the same incarnation of a folder, so that ids of the one mean the same items in
  * the other? False where one of them is none. */
 bool cursor_same(const struct cursor *a, const struct cursor *b);
+/* Is NOW before THEN, within one incarnation? Then the server was restored from a backup. */
+bool cursor_went_back(const struct cursor *now, const struct cursor *then);
 
 /* What changes() shall tell. */
 struct changes_ask {
@@ -143,7 +146,8 @@ struct changes_told {
 	bool back;            /* reset, because its counters are below the cursor's: it was restored
 	                       * from a backup, and ids may have been given out twice */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
-	bool gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
+	bool
+	    gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
 	                 * were */
 	uint64_t total; /* items in the folder, that at least a complete sweep must have told */
 };
@@ -159,9 +163,10 @@ struct mark {
 /* An item to be moved within the account. */
 struct placement {
 	struct view id;
-	bool done;          /* out */
-	bool gone;          /* out: no such item any more; nothing was done */
-	struct view new_id; /* out: in its new folder, empty = not told; in the session, until its next
+	bool done; /* out */
+	bool gone; /* out: no such item any more; nothing was done */
+	struct view
+	    new_id; /* out: in its new folder, empty = not told; in the session, until its next
 	                     * call */
 	const char *reason; /* out: refused, why; as new_id */
 };

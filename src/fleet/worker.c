@@ -240,8 +240,8 @@ static void hear_signals(int pipe_ends[2])
 
 static _Noreturn void worker_main(int fd, const struct copy_options *options)
 {
-	struct worker w = {.stop_at = worker_stop_step("worker"),
-	    .stop_durable_at = worker_stop_step("durable")};
+	struct worker w = {
+	    .stop_at = worker_stop_step("worker"), .stop_durable_at = worker_stop_step("durable")};
 	struct err e = {0};
 	char drained[64];
 	int ends[2], failed;

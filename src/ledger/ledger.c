@@ -24,7 +24,7 @@
 #include "ledger/schema.h"
 #include "model/identity.h"
 
-#define DROP_AT_ONCE 4096u     /* records dropped in one batch */
+#define DROP_AT_ONCE 4096u    /* records dropped in one batch */
 #define SUCCESSOR 0x80000000u /* a folder has two numbers, so that no other can inherit its rows */
 
 struct ledger {
@@ -383,6 +383,15 @@ int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *pa
 	return ledger_save_folder(l, f, e);
 }
 
+void ledger_set_objects(
+    struct ledger *l, struct ledger_folder *f, struct view source, struct view target)
+{
+	if (!view_eq(f->source_object, source))
+		f->source_object = arena_copy(&l->arena, source);
+	if (!view_eq(f->target_object, target))
+		f->target_object = arena_copy(&l->arena, target);
+}
+
 int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
 {
 	return put_folder(l, f, e) || flush(l, e) ? -1 : 0;
@@ -509,27 +518,72 @@ static int take_folder_owner(void *arg, const struct store_row *record, struct e
 	return 0;
 }
 
-int ledger_each_owner(struct ledger *l, struct view target_raw,
-    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+/* The folders, of every source, that pour into one destination folder: into O->list. */
+static int find_owners(struct ledger *l, struct owners *o, struct err *e)
 {
-	struct owners pairs = {.destination = l->destination}, folders = {.target_raw = target_raw};
-	struct walk w = {.l = l, .take = take, .arg = arg};
+	struct owners pairs = {.destination = l->destination};
 	int result = flush(l, e);
 
 	if (!result)
 		result = l->store->ops->scan(l->store, view_of((char[]){SCHEMA_PAIR, 0}),
 		    (struct view){0}, 0, take_pair_owner, &pairs, e);
 	for (size_t i = 0; !result && i < pairs.count; i++)
-		result =
-		    scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, &folders, e);
+		result = scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, o, e);
+	free(pairs.list);
+	arena_free(&pairs.arena);
+	return result;
+}
+
+int ledger_each_owner(struct ledger *l, struct view target_raw,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+{
+	struct owners folders = {.target_raw = target_raw};
+	struct walk w = {.l = l, .take = take, .arg = arg};
+	int result = find_owners(l, &folders, e);
+
 	for (size_t i = 0; !result && i < folders.count; i++)
 		result = scan(
 		    l, SCHEMA_ROW, folders.list[i].pair, folders.list[i].number, take_walk, &w, e);
-	free(pairs.list);
 	free(folders.list);
-	arena_free(&pairs.arena);
 	arena_free(&folders.arena);
 	arena_free(&w.arena);
+	return result;
+}
+
+struct claims {
+	int (*take)(void *arg, const struct identity *identity, struct err *e);
+	void *arg;
+	struct arena arena;
+};
+
+static int take_claim(void *arg, const struct store_row *record, struct err *e)
+{
+	struct claims *c = arg;
+	struct ledger_intent i = {0};
+
+	arena_clear(&c->arena);
+	if (schema_get_intent(record->value, &i, &c->arena))
+		return damaged(e, "intent");
+	return i.state == INTENT_UNLOCATED ? c->take(c->arg, &i.identity, e) : 0;
+}
+
+int ledger_each_claim(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct identity *identity, struct err *e), void *arg,
+    struct err *e)
+{
+	struct owners folders = {.target_raw = f->target_raw};
+	struct claims c = {.take = take, .arg = arg};
+	int result = find_owners(l, &folders, e);
+
+	for (size_t i = 0; !result && i < folders.count; i++) {
+		const struct owner *o = &folders.list[i];
+
+		if (o->number != f->number || memcmp(o->pair, l->pair, sizeof(l->pair)))
+			result = scan(l, SCHEMA_INTENT, o->pair, o->number, take_claim, &c, e);
+	}
+	free(folders.list);
+	arena_free(&folders.arena);
+	arena_free(&c.arena);
 	return result;
 }
 

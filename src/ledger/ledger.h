@@ -20,7 +20,7 @@ enum row_state {
 struct ledger_row {
 	struct view source_id;
 	enum row_state state;
-	struct view target_id; /* empty = not told and not located yet (or never stored) */
+	struct view target_id;    /* empty = not told and not located yet (or never stored) */
 	unsigned char digest[16]; /* of the header (identity.h); zero = never read */
 	uint64_t size;            /* as the source tells it, bytes; 0 = not known */
 	bool gone;                /* not at the source any more */
@@ -37,7 +37,7 @@ enum intent_state {
 	INTENT_OPEN = 1,  /* may be stored or not */
 	INTENT_UNLOCATED, /* surely stored, its id not told: a row without target_id exists too */
 	INTENT_DOUBTED, /* looked for once after a lost link, not seen; looked for again at the end */
-	INTENT_PLACED,  /* as OPEN, but moved within the destination: done or not done at all */
+	INTENT_PLACED, /* as OPEN, but moved within the destination: done or not done at all */
 };
 
 struct ledger_intent {
@@ -59,7 +59,8 @@ struct ledger_folder {
 	char **target_parts; /* remembered destination path; depth 0 = none yet */
 	size_t target_depth;
 	struct view target_raw;
-	struct view source_object, target_object; /* what names them whatever they are called; may be
+	struct view source_object,
+	    target_object;    /* what names them whatever they are called; may be
 	                                           * empty */
 	struct cursor cursor; /* of the source, "" = never finished a pass */
 	struct cursor tail; /* of the destination: a lower bound of where open and unlocated intents
@@ -77,6 +78,9 @@ struct ledger_folder {
 	uint64_t gone;   /* rows of items that are not at the source any more */
 	bool subscribed; /* subscription was carried over */
 	uint64_t open;   /* intents on record, of whatever state */
+	/* of this run alone: */
+	bool renamed; /* at the source, since the last pass */
+	bool lost;    /* missing at the destination, without a trace */
 	struct ledger_folder *next;
 };
 
@@ -107,6 +111,9 @@ int ledger_rename_folder(
 /* Remember the mapping. */
 int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
     struct view raw, struct err *e);
+/* What names the folder at both ends whatever it is called; written with the next change. */
+void ledger_set_objects(
+    struct ledger *l, struct ledger_folder *f, struct view source, struct view target);
 /* Write the folder record as it stands (subscribed, target cursor). */
 int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e);
 
@@ -120,6 +127,12 @@ int ledger_each_row(struct ledger *l, const struct ledger_folder *f,
 /* The same for all rows, of every source, that lie in one destination folder. */
 int ledger_each_owner(struct ledger *l, struct view target_raw,
     int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e);
+
+/* The items of other sources that surely lie in F's destination folder, but where is not known: what
+ * looks like one of them may be theirs. */
+int ledger_each_claim(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct identity *identity, struct err *e), void *arg,
+    struct err *e);
 
 /* ---- a folder whose ids have lost their meaning ---- */
 

@@ -188,7 +188,7 @@ void schema_put_row(struct buf *value, const struct ledger_row *row)
 {
 	buf_clear(value);
 	pack_u8(value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
-			   (row->gone ? ROW_IS_GONE : 0)));
+				 (row->gone ? ROW_IS_GONE : 0)));
 	pack_view(value, row->target_id);
 	buf_add(value, row->digest, sizeof(row->digest));
 	pack_varint(value, row->size);

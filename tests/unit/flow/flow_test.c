@@ -121,7 +121,8 @@ static void add_message(struct world *w, struct mock_server *s, struct mock_fold
 		m->declared = 3u << 20; /* so that it travels as a stream */
 	else if (mock_chance(&w->random, 50))
 		m->declared = mock_below(&w->random, 4000);
-	m->poisoned = mock_chance(&w->random, 15);
+	/* with two sources, one may recognise the other's twin of it instead of reading it */
+	m->poisoned = mock_chance(&w->random, 15) && w->sources == 1;
 }
 
 static void fill_source(struct world *w, struct mock_server *s)
