@@ -195,7 +195,12 @@ static int run(struct worker *w, const struct copy_options *o, struct err *e)
 	    .max_size = o->max_size,
 	    .settle_ms = o->settle_ms,
 	    .retry_refused = o->retry_refused,
-	    .all_namespaces = o->all_namespaces};
+	    .all_namespaces = o->all_namespaces,
+	    .dry_run = o->dry_run,
+	    .recreate = o->recreate,
+	    .rebuild = o->rebuild,
+	    .deletions = o->deletions,
+	    .deletions_limit = o->deletions_limit};
 	struct flow_context context = {.waits = w->waits,
 	    .hook = &hook,
 	    .secret = ask_secret,

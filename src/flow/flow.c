@@ -282,6 +282,7 @@ static void tally(struct lane *l)
 {
 	struct copy_summary *sum = l->summary;
 
+	sum->dry_run = true;
 	for (size_t i = 0; i < l->job_count; i++) {
 		const struct folder_job *job = &l->jobs[i];
 

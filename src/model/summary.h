@@ -34,7 +34,8 @@ struct copy_summary {
 	uint64_t items_removed;  /* of those: removed at the destination */
 	uint64_t items_left;     /* left alone, because the destination's user moved or deleted them */
 	uint64_t marks;          /* items whose flags were changed */
-	/* of a dry run: what would be done */
+	/* what would be done, nothing of it was */
+	bool dry_run;
 	uint64_t planned_items, planned_bytes, planned_marks, planned_moves, planned_removals,
 	    planned_folders;
 	uint64_t items_checked;  /* of items_stored: seen at the destination afterwards */
