@@ -524,6 +524,30 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
+/* A server that was restored and has given out so many ids since that its numbers are above those we
+ * knew: the highest that we have tell. It can only be so where something is new. */
+static int suspect_highest(struct planner *p, struct err *e)
+{
+	const struct ledger_folder *m = p->job->memory;
+	struct ledger_row rows[TOPS];
+	struct view ids[TOPS];
+	bool found[TOPS];
+	size_t count = 0;
+
+	if (!p->fresh || p->job->told.complete)
+		return 0;
+	while (count < TOPS && m->top[count][0]) {
+		ids[count] = view_of(m->top[count]);
+		count++;
+	}
+	if (ledger_find(p->l->ledger, m, ids, count, rows, found, &p->arena, e))
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (found[i] && !rows[i].gone)
+			suspect(p, &rows[i]);
+	return 0;
+}
+
 /* A message never changes its size: where one seems to, its header tells whether it is the one that
  * we knew. */
 static int check_suspects(struct planner *p, struct err *e)
@@ -556,7 +580,7 @@ static int sweep(struct planner *p, struct err *e)
 		return -1;
 	p->first = job->todo_count;
 	if (l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
-	    judge_batch(p, e) || check_suspects(p, e))
+	    judge_batch(p, e) || suspect_highest(p, e) || check_suspects(p, e))
 		return -1;
 	if (job->told.reset || job->told.back)
 		return 0;

@@ -435,7 +435,8 @@ static bool renew(struct reconciler *r, struct memory *m)
 	return true;
 }
 
-static int write_rows(struct reconciler *r, const struct cursor *now, struct err *e)
+static int write_rows(
+    struct reconciler *r, const struct cursor *source, const struct cursor *now, struct err *e)
 {
 	struct lane *l = r->l;
 	struct ledger_folder *m = r->job->memory, *next;
@@ -444,6 +445,7 @@ static int write_rows(struct reconciler *r, const struct cursor *now, struct err
 		return -1;
 	next->limit = m->limit;
 	next->finished = m->finished;
+	next->source = *source;
 	next->target = *now;
 	for (size_t i = 0; i < r->row_count; i++) {
 		if (renew(r, &r->rows[i])) {
@@ -476,18 +478,22 @@ static int reconcile(struct reconciler *r, struct err *e)
 {
 	struct lane *l = r->l;
 	struct folder_job *job = r->job;
-	struct cursor now, ignored;
+	struct ledger_folder *m = job->memory;
+	struct cursor now, source;
 
-	if (job->memory->open && resolve_rest(l, job, e)) /* what was under way may still appear */
+	if (m->open && resolve_rest(l, job, e)) /* what was under way may still appear */
 		return -1;
 	if (gather(l->to, l->destination, &job->target, &r->target, &now, e))
 		return -1;
-	if (!r->target.count && !job->memory->open && !ledger_alive(job->memory) &&
-	    !job->memory->gone)
+	if (!r->target.count && !m->open && !ledger_alive(m) && !m->gone)
 		return 0; /* nothing there, nothing known: the usual first pass */
-	if (gather(l->from, l->source, job->source, &r->source, &ignored, e) ||
-	    ledger_each_row(l->ledger, job->memory, take_row, r, e) || match_rows(r, e) ||
-	    match_strangers(r, e) || write_rows(r, &now, e))
+	if (gather(l->from, l->source, job->source, &r->source, &source, e))
+		return -1;
+	if (m->source.text[0] &&
+	    (!cursor_same(&source, &m->source) || cursor_went_back(&source, &m->source)))
+		r->source_other = true;
+	if (ledger_each_row(l->ledger, m, take_row, r, e) || match_rows(r, e) ||
+	    match_strangers(r, e) || write_rows(r, &source, &now, e))
 		return -1;
 	tell(r);
 	return 0;
