@@ -269,7 +269,8 @@ static bool has_twins(const struct batch *b)
 	for (size_t i = 0; i < b->count; i++)
 		if (b->all[i].new_uid)
 			uids[count++] = b->all[i].new_uid;
-	qsort(uids, count, sizeof(*uids), compare_uids);
+	if (count)
+		qsort(uids, count, sizeof(*uids), compare_uids);
 	for (size_t i = 1; i < count; i++)
 		if (uids[i] == uids[i - 1])
 			return true;
