@@ -84,7 +84,8 @@ static void check_refused(const char *url, const char *says)
 	assert_string_equal(at.user, "untouched");
 	if (!strstr(e.text, says))
 		fail_msg("%s: %s", url, e.text);
-	if (!strstr(e.text, "source") || !strstr(e.text, "imaps://anna"))
+	if (!strstr(e.text, "source") ||
+	    !strstr(e.text, strncmp(url, "maildir:", 8) ? "imaps://anna" : "maildir:/home"))
 		fail_msg("no side or no example: %s", e.text);
 	if (!strcmp(e.text + strlen(e.text) - 3, "..."))
 		fail_msg("too long: %s", e.text);
