@@ -70,7 +70,7 @@ struct item_stream {
  * one item as a stream. Bodies stay until it is settled. Owned by the engine; between want and next
  * it is lent to the source's session, between put and settle to the destination's. */
 struct window {
-	const struct folder *folder; /* source folder; before put the engine sets the target */
+	const struct folder *folder; /* at the source */
 	struct window_item *items;
 	size_t count;
 	struct buf body; /* ceiling set by the engine */
@@ -198,6 +198,7 @@ enum secret_need { SECRET_FIRST, SECRET_WAS_REFUSED };
 struct connect_env {
 	struct waitset *waits;
 	struct flags_table *flags; /* shared by both sessions of a lane */
+	const char *origin;        /* identity of the source: keyed destinations put it into keys */
 	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
 	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
 	int (*secret)(

@@ -159,26 +159,38 @@ static void note_order(struct planner *p, struct view id)
 	p->highest = view_make(p->highest_text, id.len);
 }
 
+/* Of one id the one that was told first comes first. */
 static int compare_todo(const void *a, const void *b)
 {
-	return natural_cmp(((const struct todo *)a)->id, ((const struct todo *)b)->id);
+	const struct todo *x = *(struct todo *const *)a, *y = *(struct todo *const *)b;
+	int order = natural_cmp(x->id, y->id);
+
+	return order ? order : (x > y) - (x < y);
 }
 
-/* A server may tell a message twice in one sweep (asked and unasked); it is one all the same.
- * Returns how many were told too often. */
+/* A server may tell a message twice in one sweep (asked and unasked); it is one all the same. The rest
+ * stays in the order told, whatever its ids look like. Returns how many were told too often. */
 static uint64_t drop_twice_told(struct planner *p)
 {
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct folder_job *job = p->job;
-	size_t kept = p->first, told = job->todo_count;
+	size_t count = job->todo_count - p->first, kept = p->first;
+	struct todo *todo = job->todo + p->first, **sorted;
 
-	if (!p->disorder || job->todo_count == p->first)
+	if (!p->disorder || !count)
 		return 0;
-	qsort(job->todo + p->first, job->todo_count - p->first, sizeof(*job->todo), compare_todo);
-	for (size_t i = p->first; i < job->todo_count; i++)
-		if (kept == p->first || compare_todo(&job->todo[i], &job->todo[kept - 1]))
-			job->todo[kept++] = job->todo[i];
+	sorted = arena_new(&scratch, count, sizeof(struct todo *));
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &todo[i];
+	qsort(sorted, count, sizeof(struct todo *), compare_todo);
+	for (size_t i = count - 1; i > 0; i--)
+		if (!natural_cmp(sorted[i]->id, sorted[i - 1]->id))
+			sorted[i]->id.len = 0; /* told before */
+	for (size_t i = 0; i < count; i++)
+		if (todo[i].id.len)
+			job->todo[kept++] = todo[i];
 	job->todo_count = kept;
-	return told - kept;
+	return count - (kept - p->first);
 }
 
 /* FNV-1a. Two ids of one hash would make a gone item seem present: it is only kept. */
