@@ -15,7 +15,11 @@ struct planner {
 	struct folder_job *job;
 	struct arena arena; /* of the batch */
 	struct todo batch[BATCH];
+	bool partial[BATCH]; /* of the batch: size and date were not told */
 	size_t count;
+	struct view *strange; /* ids without a row, told in part: the rest is asked for */
+	size_t strange_count, strange_size;
+	bool brief; /* some were told in part */
 	uint64_t seen;
 	size_t first; /* of todo: where this sweep began */
 	char highest_text[64];
@@ -104,13 +108,21 @@ static void suspect(struct planner *p, const struct ledger_row *row)
 	p->suspects[p->suspect_count++] = keep_row(p->job, row);
 }
 
+static void ask_rest(struct planner *p, struct view id)
+{
+	p->strange = grow(p->strange, p->strange_count, &p->strange_size, sizeof(*p->strange));
+	p->strange[p->strange_count++] = arena_copy(&p->job->arena, id);
+}
+
 /* A fact meets its row. */
-static int judge(
-    struct planner *p, const struct todo *t, const struct ledger_row *row, struct err *e)
+static int judge(struct planner *p, const struct todo *t, bool partial,
+    const struct ledger_row *row, struct err *e)
 {
 	p->fresh += !row || row->gone;
 	if (!row && is_doubted(p->job, t->id))
 		plan_keep_fact(p->job, t);
+	else if (!row && partial)
+		ask_rest(p, t->id);
 	else if (!row)
 		plan_new(p, t, 0);
 	if (!row)
@@ -135,7 +147,7 @@ static int judge_batch(struct planner *p, struct err *e)
 	if (ledger_find(p->l->ledger, p->job->memory, ids, p->count, rows, found, &p->arena, e))
 		return -1;
 	for (size_t i = 0; i < p->count; i++)
-		if (judge(p, &p->batch[i], found[i] ? &rows[i] : NULL, e))
+		if (judge(p, &p->batch[i], p->partial[i], found[i] ? &rows[i] : NULL, e))
 			return -1;
 	p->count = 0;
 	arena_clear(&p->arena);
@@ -228,6 +240,8 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	p->seen++;
 	note_present(p, fact->id);
 	note_order(p, fact->id);
+	p->partial[p->count] = fact->partial;
+	p->brief = p->brief || fact->partial;
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
 	    .date = fact->date,
@@ -546,8 +560,8 @@ static int suspect_highest(struct planner *p, struct err *e)
 	bool found[TOPS];
 	size_t count = 0;
 
-	if (!p->fresh || p->job->told.complete)
-		return 0;
+	if (!p->fresh || (p->job->told.complete && !p->brief))
+		return 0; /* or the sizes of all were seen */
 	while (count < TOPS && m->top[count][0]) {
 		ids[count] = view_of(m->top[count]);
 		count++;
@@ -580,12 +594,35 @@ static int check_suspects(struct planner *p, struct err *e)
 
 /* ---- the sweep ---- */
 
+static int take_strange(void *arg, const struct fact *fact, struct err *e)
+{
+	struct todo t = {
+	    .id = fact->id, .size = fact->size, .date = fact->date, .flags = fact->flags};
+
+	(void)e;
+	if (!fact->gone)
+		plan_new(arg, &t, 0);
+	return 0;
+}
+
+/* Items that the cursor passed, and have no row all the same. */
+static int plan_strange(struct planner *p, struct err *e)
+{
+	struct changes_ask ask = {.ids = p->strange, .count = p->strange_count};
+	struct fact_sink sink = {take_strange, p};
+	struct changes_told told;
+
+	return ask.count && p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e)
+		   ? -1
+		   : 0;
+}
+
 static int sweep(struct planner *p, struct err *e)
 {
 	struct lane *l = p->l;
 	struct folder_job *job = p->job;
 	struct fact_sink sink = {take_fact, p};
-	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true};
+	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true, .partial = true};
 	uint64_t twice_told;
 
 	if (plan_owed(l, job, e))
@@ -596,6 +633,8 @@ static int sweep(struct planner *p, struct err *e)
 		return -1;
 	if (job->told.reset || job->told.back)
 		return 0;
+	if (plan_strange(p, e))
+		return -1;
 	twice_told = drop_twice_told(p);
 	check_complete(l, job, p->seen - twice_told);
 	return find_gone(p, twice_told, e);
@@ -614,6 +653,7 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	free(p->present);
 	free(p->went);
 	free(p->suspects);
+	free(p->strange);
 	free(p);
 	if (failed)
 		return -1;

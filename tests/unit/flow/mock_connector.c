@@ -420,7 +420,7 @@ static void identify(struct fact *fact, struct view bytes, bool whole)
 }
 
 static int tell(struct mock_session *s, const struct mock_message *m, const struct changes_ask *ask,
-    const struct fact_sink *sink, struct err *e)
+    bool brief, const struct fact_sink *sink, struct err *e)
 {
 	struct fact fact = {.size = m->declared, .date = m->date};
 	char id[12];
@@ -431,9 +431,11 @@ static int tell(struct mock_session *s, const struct mock_message *m, const stru
 	snprintf(id, sizeof(id), "%" PRIu32, m->uid);
 	fact.id = view_of(id);
 	if (m->deleted || ask->only_ids) {
-		fact = (struct fact){.id = view_of(id), .gone = m->deleted};
+		fact = (struct fact){.id = view_of(id), .gone = m->deleted, .partial = true};
 		return sink->take(sink->arg, &fact, e);
 	}
+	if (brief)
+		fact = (struct fact){.id = fact.id, .partial = true};
 	fact.flags = flags_intern(s->flags, view_of(m->flags));
 	if (ask->identity || ask->digest)
 		identify(&fact, m->bytes, ask->digest);
@@ -507,8 +509,11 @@ static int mock_changes(struct session *session, const struct folder *f,
 	for (size_t i = 0; i < from->count; i++) {
 		const struct mock_message *m = &from->messages[i];
 
+		bool brief = ask->partial && !since.all && told->complete && m->uid < since.uidnext;
+
 		if (is_news(s, ask, &since, m) &&
-		    (tell(s, m, ask, sink, e) || (is_twice(s, ask) && tell(s, m, ask, sink, e))))
+		    (tell(s, m, ask, brief, sink, e) ||
+			(is_twice(s, ask) && tell(s, m, ask, brief, sink, e))))
 			return -1;
 	}
 	return 0;
