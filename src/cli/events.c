@@ -176,8 +176,11 @@ static json_t *summary_object(const struct copy_summary *s)
 /* Of a dry run. */
 static json_t *plan_object(const struct copy_summary *s)
 {
-	json_t *o = json_object();
+	json_t *o;
 
+	if (!s || !s->dry_run)
+		return json_null();
+	o = json_object();
 	set_number(o, "items", s->planned_items);
 	set_number(o, "bytes", s->planned_bytes);
 	set_number(o, "marks", s->planned_marks);
@@ -206,8 +209,7 @@ void events_result(struct events *ev, int code, const struct copy_summary *summa
 	jsonline_set(o, "checked", json_boolean(summary && !e && summary->checked));
 	jsonline_set(o, "error", error_object(e));
 	jsonline_set(o, "summary", summary_object(summary));
-	if (summary && summary->dry_run)
-		jsonline_set(o, "plan", plan_object(summary));
+	jsonline_set(o, "plan", plan_object(summary));
 	jsonline_set(o, "causes", causes_object(tally));
 	event_write(ev, o);
 }
