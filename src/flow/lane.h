@@ -151,6 +151,8 @@ void folders_job_free(struct folder_job *job);
 int follow_folders(struct lane *l, struct err *e);
 
 /* ---- reconcile.c ---- */
+/* Does the listing alone show that the destination folder is not the one we left, or an older one? */
+bool reconcile_is_due(const struct lane *l, const struct folder_job *job);
 /* Recognise what is at both ends already, where ids do not tell. Does nothing where they do. */
 int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 

@@ -396,7 +396,8 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 
 	return job->source->glance_cursor && !strcmp(m->cursor.text, job->source->glance_cursor) &&
 	       !m->open && !m->owed && !m->floor.text[0] && !job->source_reset &&
-	       !job->target_reset && !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
+	       !job->target_reset && !reconcile_is_due(l, job) &&
+	       !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
 	       !(l->options->retry_refused && m->refused) && !limit_moved(l, m);
 }
 

@@ -520,6 +520,16 @@ static void target_restored(struct pair *p)
 	pass_idle(p);
 }
 
+/* The source's folder is as it was: that alone tells nothing of the destination's. */
+static void target_restored_unasked(struct pair *p)
+{
+	mock_restore(box(&p->target, "INBOX"), 3, 3);
+	pass(p);
+	assert_int_equal(p->puts, p->target.manners.condstore ? 3 : 0); /* else its list tells nothing */
+	assert_int_equal(count(&p->target, "INBOX", ""), 2 + p->puts);
+	pass_idle(p);
+}
+
 static void ledger_lost(struct pair *p)
 {
 	memory_disk_free(&p->disk);
@@ -721,6 +731,7 @@ CASE(target_renumbered)
 CASE(source_restored)
 CASE(source_restored_and_busy)
 CASE(target_restored)
+CASE(target_restored_unasked)
 CASE(ledger_lost)
 CASE(ledger_rebuilt)
 CASE(adopts)
@@ -745,6 +756,7 @@ int main(void)
 	    cmocka_unit_test(test_source_restored),
 	    cmocka_unit_test(test_source_restored_and_busy),
 	    cmocka_unit_test(test_target_restored),
+	    cmocka_unit_test(test_target_restored_unasked),
 	    cmocka_unit_test(test_ledger_lost),
 	    cmocka_unit_test(test_ledger_rebuilt),
 	    cmocka_unit_test(test_adopts),
