@@ -12,12 +12,10 @@ import glob
 import hashlib
 import os
 import re
-import shutil
 import signal
 import unittest
 
 import case
-import compare
 from imap import append, command, folders, instant, namespace, ok, quoted
 
 #: Counts of a summary that say something was done.
@@ -128,10 +126,10 @@ def facts(end):
 class Delta(case.ServerCase):
     """Passes, and what is found after each."""
 
-    def go(self, source, destination, *options, uploads=0, expect=0, **done):
+    def go(self, source, destination, *options, uploads=0, expect=0, state=None, **done):
         """One pass: so many messages were sent, these counts are so, the source is as it was."""
         before, given = facts(source), destination.appends()
-        outcome = self.copy(source, destination, *options, expect=expect, **({"state": done.pop("state")} if "state" in done else {}))
+        outcome = self.copy(source, destination, *options, expect=expect, state=state)
         self.assertEqual(facts(source), before, "the source was changed")
         sent = destination.appends() - given
         if destination.server.kind == "cyrus":      # its log calls what is moved an append too
@@ -146,6 +144,7 @@ class Delta(case.ServerCase):
         before = facts(destination)
         outcome = self.go(source, destination, *options, expect=expect, **dict.fromkeys(DONE, 0), **how)
         self.assertEqual(facts(destination), before, f"a pass without work changed something\n{outcome}")
+        self.assertEqual(outcome.of("note"), [], "it took something for new")
         return outcome
 
     def is_like(self, end, expected):
@@ -299,6 +298,306 @@ class CourierToCourier(Stories):
     """Neither CONDSTORE nor MOVE; several folders of one UIDVALIDITY."""
 
     kinds = ("courier", "courier")
+
+
+class Times(Delta):
+    """Servers that go back in time, or number their folders anew."""
+
+    def prepared(self, source="dovecot", destination="dovecot", **options):
+        """A few folders at both ends."""
+        source, destination = self.ends(source, destination, **options)
+        with Program(source) as mail:
+            mail.make("Work", "Other")
+            mail.add("INBOX", "a", "b", "c", "twin", "twin")
+            mail.add("Work", "w1", "w2", "w3", flags="\\Seen work")
+            mail.add("Other", "x")
+        self.go(source, destination, uploads=9)
+        return source, destination
+
+    LATER = {"INBOX": "a b c twin twin d1 d2", "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work w4", "Other": "x"}
+
+    @staticmethod
+    def later(end):
+        """What the next pass brings."""
+        with Program(end) as mail:
+            mail.add("INBOX", "d1", "d2")
+            mail.add("Work", "w4")
+
+    def source_goes_back(self, kind):
+        """What it lost stays at the destination; what has its UIDs now is another's, and is copied."""
+        source, destination = self.prepared(kind)
+        source.server.back_up()
+        self.later(source)
+        self.go(source, destination, uploads=3)
+        source.server.go_back()
+        with Program(source) as mail:       # some of the lost come again, in another order
+            mail.add("INBOX", "n1", "d2", "n2")
+            mail.add("Work", "n3", "n4")
+            mail.flag("INBOX", "a", "+\\Flagged")
+        self.go(source, destination, uploads=4, items_marked=1)
+        self.is_like(destination, {
+            "INBOX": "a+\\flagged b c twin twin d1 d2 n1 n2", "Other": "x",
+            "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work w4 n3 n4"})
+        self.rest(source, destination)
+
+    def test_source_goes_back(self):
+        """A Dovecot restored from a backup."""
+        self.source_goes_back("dovecot")
+
+    def test_source_goes_back_unseen(self):
+        """With as many new messages as it lost all its numbers are as they were; the next one tells."""
+        source, destination = self.prepared()
+        source.server.back_up()
+        self.later(source)
+        self.go(source, destination, uploads=3)
+        source.server.go_back()
+        with Program(source) as mail:
+            mail.add("INBOX", "n1", "n2")
+            mail.add("Work", "n3")
+        self.copy(source, destination)
+        with Program(source) as mail:
+            mail.add("INBOX", "n4")
+            mail.add("Work", "n5")
+        self.copy(source, destination)
+        self.is_like(destination, {
+            "INBOX": "a b c twin twin d1 d2 n1 n2 n4", "Other": "x",
+            "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work w4 n3 n5"})
+        self.rest(source, destination)
+
+    def test_cyrus_source_goes_back(self):
+        """A Cyrus restored from a backup."""
+        self.source_goes_back("cyrus")
+
+    def destination_goes_back(self, kind):
+        """What it lost is copied again, once; what its user got meanwhile stays."""
+        source, destination = self.prepared(destination=kind)
+        destination.server.back_up()
+        self.later(source)
+        self.go(source, destination, uploads=3)
+        destination.server.go_back()
+        with Program(destination) as mail:
+            mail.add("INBOX", "own")
+            mail.flag("INBOX", "b", "+\\Answered")
+        with Program(source) as mail:
+            mail.add("INBOX", "n1")
+        self.go(source, destination, uploads=4)
+        self.is_like(destination, {**self.LATER, "INBOX": "a b+\\answered c twin twin d1 d2 own n1"})
+        self.rest(source, destination)
+
+    def test_destination_goes_back(self):
+        """A Dovecot restored from a backup."""
+        self.destination_goes_back("dovecot")
+
+    def test_cyrus_destination_goes_back(self):
+        """A Cyrus restored from a backup."""
+        self.destination_goes_back("cyrus")
+
+    def test_numbered_anew(self):
+        """First at the source, then at the destination, then at both."""
+        source, destination = self.prepared()
+        source.server.renumber(source.name)
+        with Program(source) as mail:
+            mail.add("INBOX", "n1")
+            mail.flag("INBOX", "a", "+\\Seen")
+        self.go(source, destination, uploads=1, items_marked=1)
+        self.rest(source, destination)
+        destination.server.renumber(destination.name)
+        with Program(source) as mail:
+            mail.flag("INBOX", "b", "+\\Seen")
+            mail.remove("INBOX", "c")
+        self.go(source, destination, items_marked=1, items_gone=1)
+        self.rest(source, destination)
+        source.server.renumber(source.name)
+        destination.server.renumber(destination.name)
+        with Program(source) as mail:
+            mail.add("INBOX", "n2")
+        self.go(source, destination, uploads=1)
+        self.is_like(destination, {"INBOX": "a+\\seen b+\\seen c twin twin n1 n2", "Other": "x",
+                                   "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work"})
+        self.rest(source, destination)
+
+    def test_made_anew_by_hand(self):
+        """A folder deleted and filled again with the same messages, at either end."""
+        source, destination = self.prepared()
+        for end in (source, destination):
+            with Program(end) as mail:
+                mail.drop("Work")
+                mail.make("Work")
+                mail.add("Work", "w3", "w1", "w2", flags="\\Seen work")
+            self.go(source, destination)
+            self.rest(source, destination)
+        self.is_like(destination, {"INBOX": "a b c twin twin", "Other": "x",
+                                   "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work"})
+
+    def in_the_midst(self, which):
+        """While another folder is being copied, one that was looked at already is made anew."""
+        source, destination = self.prepared()
+        order = ["/".join(case.levels_of(event["folder"])) for event in self.rest(source, destination).of("folder")]
+        bulk = [f"bulk{number}" for number in range(600)]
+        victim = [path for path in order if path != "INBOX"][-1]
+        old = look(source)[victim]
+        with Program(source) as mail:
+            mail.add(order[0], *bulk)
+            mail.add(victim, "new")
+        self.assertNotEqual(order[0], victim)
+        directory = os.path.join(destination.server.maildir(destination.name), order[0].replace("INBOX", ""))
+        process = self.start(source, destination)
+        arrived = case.wait_until(lambda: len(glob.glob(directory + "/new/*") + glob.glob(directory + "/cur/*")) > 20)
+        workers = case.children(process.pid)
+        for pid in workers:
+            case.kill(pid, signal.SIGSTOP)
+        self.assertTrue(arrived and process.poll() is None and workers)
+        with Program(source if which == "source" else destination) as mail:
+            mail.drop(victim)
+            mail.make(victim)
+            for name, *flags in map(str.split, [*reversed(old), *(["new"] if which == "source" else [])]):
+                mail.add(victim, name, flags=" ".join(flags))
+        for pid in workers:
+            case.kill(pid, signal.SIGCONT)
+        outcome = self.finish(process)
+        self.assertEqual((outcome.exit, outcome.summary["items_stored"]), (0, 601), outcome)
+        seen = look(destination)
+        self.assertEqual(seen[victim], sorted([*old, "new"]))
+        self.assertEqual(seen, look(source))
+        self.rest(source, destination)
+
+    def test_source_in_the_midst(self):
+        """UIDVALIDITY changes at the source."""
+        self.in_the_midst("source")
+
+    def test_destination_in_the_midst(self):
+        """UIDVALIDITY changes at the destination."""
+        self.in_the_midst("destination")
+
+
+class Strangers(Delta):
+    """Mail that is at the destination already, without or against the memory."""
+
+    def prepared(self):
+        """A source."""
+        source, destination = self.ends("dovecot", "dovecot")
+        with Program(source) as mail:
+            mail.make("Work")
+            mail.add("INBOX", "a", "b", flags="\\Seen")
+            mail.add("INBOX", "c", flags="\\Flagged work")
+            mail.add("INBOX", "twin", "twin", "twin")
+            mail.add("Work", "w1", "w2")
+        return source, destination
+
+    WHOLE = {"INBOX": "a+\\seen b+\\seen c+\\flagged+work twin twin twin", "Work": "w1 w2"}
+
+    def test_filled_before(self):
+        """By another program, with wrong dates and no flags: recognised, flags added."""
+        source, destination = self.prepared()
+        with Program(destination) as mail:
+            mail.add("INBOX", "a", "c", "twin", date="01-Feb-2022 10:00:00 +0000")
+            mail.add("INBOX", "own")
+            mail.flag("INBOX", "a", "+\\Answered")
+        self.go(source, destination, uploads=5, items_found=3, items_stored=5)
+        found = {"/".join(path): sorted(f"{mail.subject} {' '.join(sorted(mail.flags | mail.keywords))}".strip() for mail in mails)
+                 for path, mails in destination.read().mail.items()}
+        self.assertEqual(found, {"INBOX": ["a \\answered \\seen", "b \\seen", "c \\flagged work", "own", "twin", "twin", "twin"],
+                                 "Work": ["w1", "w2"]})
+        self.rest(source, destination)
+        with Program(source) as mail:       # found ones are removed by nobody
+            mail.remove("INBOX", "a")
+            mail.remove("Work", "w1")
+        mirror = ("--deletions", "mirror")
+        self.go(source, destination, *mirror, items_gone=2, items_removed=1)
+        self.assertIn("a", [mail.subject for mail in destination.read().mail["INBOX",]])
+        self.rest(source, destination, *mirror)
+
+    def test_state_lost(self):
+        """Another state directory knows nothing, and nothing is doubled."""
+        source, destination = self.prepared()
+        self.go(source, destination, uploads=8)
+        with Program(source) as mail:
+            mail.add("INBOX", "new")
+        with Program(destination) as mail:
+            mail.flag("INBOX", "a", "+\\Flagged")
+        fresh = os.path.join(self.work, "fresh")
+        self.go(source, destination, uploads=1, items_found=8, state=fresh)
+        self.is_like(destination, {**self.WHOLE, "INBOX": "a+\\flagged+\\seen b+\\seen c+\\flagged+work new twin twin twin"})
+        self.rest(source, destination, state=fresh)
+
+    def spoil(self, spoiler):
+        """A spoilt ledger is refused with the way out; taking it, nothing is doubled."""
+        source, destination = self.prepared()
+        self.go(source, destination, uploads=8)
+        ledgers = glob.glob(os.path.join(self.states, "**", "ledger.db"), recursive=True)
+        self.assertTrue(ledgers)
+        for path in ledgers:
+            spoiler(path)
+        before, given = facts(destination), destination.appends()
+        outcome = self.copy(source, destination, expect=30)
+        self.check_error(outcome, 30, "state", None, ["--state"])
+        self.assertEqual((facts(destination), destination.appends()), (before, given), "it worked with a spoilt memory")
+        fresh = os.path.join(self.work, "fresh")
+        self.go(source, destination, items_found=8, state=fresh)
+        self.is_like(destination, self.WHOLE)
+        self.rest(source, destination, state=fresh)
+
+    def test_ledger_truncated(self):
+        """Half of it, as after a full disk."""
+        def halve(path):
+            os.truncate(path, os.path.getsize(path) // 2 // 4096 * 4096)
+        self.spoil(halve)
+
+    def test_ledger_corrupted(self):
+        """Garbage over all pages but the first."""
+        def scramble(path):
+            size = os.path.getsize(path)
+            with open(path, "r+b") as out:
+                for place in range(4096, size, 512):
+                    out.seek(place)
+                    out.write(os.urandom(256))
+        self.spoil(scramble)
+
+    def test_ledger_overwritten(self):
+        """Not a database at all."""
+        def replace(path):
+            with open(path, "wb") as out:
+                out.write(b"not a database, and long enough to look like one\n" * 200)
+        self.spoil(replace)
+
+
+class Cost(Delta):
+    """What a pass costs when nothing has changed."""
+
+    @staticmethod
+    def said(end):
+        """What its last connection asked for, and was answered where the server keeps that too."""
+        if end.server.kind == "dovecot":
+            return end.server.rawlog(end.name)[-1]
+        return end.server.telemetry(end.name)[-1].split(b"\n---------- ")[-1]      # of one process that served several
+
+    def idle(self, source, destination, most):
+        """A dozen folders: some round trips in all, and no folder is opened."""
+        log = {"dovecot": {"rawlog": True}, "cyrus": {"telemetry": True}}
+        source, destination = self.ends(source, destination, log[source], log[destination])
+        with Program(source) as mail:
+            for number in range(11):
+                mail.make(f"Folder {number}")
+                mail.add(f"Folder {number}", f"m{number}", f"n{number}")
+        self.go(source, destination, uploads=22)
+        outcome = self.copy(source, destination)
+        self.assertLessEqual(max(outcome.summary["source_waits"], outcome.summary["destination_waits"]), most, outcome)
+        for end in (source, destination):
+            text = self.said(end)
+            self.assertIn(b"LIST", text)
+            self.assertEqual(re.findall(rb"(?m)^(?:[\d.]+ |<\d+<)?g\d+ (?:UID )?(?:FETCH|SELECT|EXAMINE|STORE|APPEND)", text), [])
+        with Program(source) as mail:
+            mail.add("Folder 5", "new")
+        outcome = self.copy(source, destination)
+        self.assertEqual(len(re.findall(rb"(?m)^(?:[\d.]+ |<\d+<)?g\d+ (?:SELECT|EXAMINE)", self.said(destination))), 1, outcome)
+
+    def test_dovecot(self):
+        """Both Dovecot."""
+        self.idle("dovecot", "dovecot", 10)
+
+    def test_cyrus(self):
+        """Both Cyrus, which tells the folders' object ids one by one, though to one question."""
+        self.idle("cyrus", "cyrus", 10 + 12)
 
 
 if __name__ == "__main__":
