@@ -432,7 +432,7 @@ static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen
 
 /* ---- what has gone ---- */
 
-static void vanish(struct folder_job *job, const struct ledger_row *row)
+void plan_vanish(struct folder_job *job, const struct ledger_row *row)
 {
 	job->vanished =
 	    grow(job->vanished, job->vanished_count, &job->vanished_size, sizeof(*job->vanished));
@@ -454,7 +454,7 @@ static int take_alive(void *arg, const struct ledger_row *row, struct err *e)
 	(void)e;
 	if (!row->gone && !(p->present_count && bsearch(&hash, p->present, p->present_count,
 						    sizeof(hash), compare_hashes)))
-		vanish(p->job, row);
+		plan_vanish(p->job, row);
 	return 0;
 }
 
@@ -509,7 +509,7 @@ static int take_went(struct planner *p, struct err *e)
 			return -1;
 		for (size_t i = 0; i < count; i++)
 			if (found[i] && !rows[i].gone)
-				vanish(p->job, &rows[i]);
+				plan_vanish(p->job, &rows[i]);
 		arena_clear(&p->arena);
 	}
 	return 0;
