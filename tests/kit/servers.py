@@ -739,6 +739,15 @@ class Courier(Server):
         # imapd writes what it hears and says there, if it is there
         self._jail.write(f"/var/mail/{name}/Maildir/imaplog.dat", "", 0o600, (MAIL, MAIL))
 
+    def renumber(self, name, folder=""):
+        """Give one folder ("" = INBOX) a new UIDVALIDITY and new UIDs, as when its index is lost."""
+        path = self._jail.path(f"/var/mail/{name}/Maildir/{'.' + folder if folder else ''}/courierimapuiddb")
+        with open(path, encoding="ascii") as text:
+            old = int(text.readline().split()[1])
+        while time.time() <= old:       # it takes the second for the new one
+            time.sleep(0.1)
+        os.unlink(path)
+
     def wipe(self, name):
         shutil.rmtree(self._jail.path(f"/var/mail/{name}"), ignore_errors=True)
         self._empty(name)
