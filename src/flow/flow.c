@@ -289,9 +289,22 @@ static void tally(struct lane *l)
 			sum->planned_bytes += job->todo[k].size;
 		sum->planned_marks += job->change_count;
 		sum->items_gone += job->vanished_count;
-		if (l->options->deletions == DELETIONS_MIRROR && !l->hold_deletions)
-			sum->planned_removals += job->vanished_count + job->memory->gone;
 	}
+}
+
+static int plan_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	return look_job(l, job, e) || gone_plan(l, job, e) ? -1 : 0;
+}
+
+/* What only the destination can tell comes first. */
+static int tell_plan(struct lane *l, struct err *e)
+{
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].usable && try_job(l, &l->jobs[i], plan_job, e))
+			return -1;
+	tally(l);
+	return 0;
 }
 
 /* Recognise and remember, nothing else. */
@@ -339,10 +352,8 @@ static int run_jobs(struct lane *l, struct err *e)
 	}
 	if (plan_account(l, e))
 		return -1;
-	if (l->options->dry_run) {
-		tally(l);
-		return 0;
-	}
+	if (l->options->dry_run)
+		return tell_plan(l, e);
 	for (size_t i = 0; i < l->job_count; i++)
 		if (l->jobs[i].usable && run_job(l, &l->jobs[i], e))
 			return -1;

@@ -143,6 +143,15 @@ static int record(struct removal *r, struct err *e)
 	return 0;
 }
 
+/* What would be removed. */
+static int count_ours(struct removal *r, struct err *e)
+{
+	(void)e;
+	for (size_t i = 0; i < r->count; i++)
+		r->l->summary->planned_removals += r->here[i] && r->same[i];
+	return 0;
+}
+
 static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct removal r = {.l = l, .job = job};
@@ -153,7 +162,9 @@ static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 			add_row(&r, &job->vanished[i]);
 	if (job->memory->gone)
 		failed = ledger_each_row(l->ledger, job->memory, take_kept, &r, e);
-	if (!failed && r.count)
+	if (!failed && r.count && l->options->dry_run)
+		failed = look(&r, e) || count_ours(&r, e);
+	else if (!failed && r.count)
 		failed = look(&r, e) || remove_ours(&r, e) || record(&r, e);
 	free(r.rows);
 	arena_free(&r.arena);
@@ -182,6 +193,13 @@ int gone_folder(struct lane *l, struct folder_job *job, struct err *e)
 	l->summary->items_gone += job->vanished_count;
 	job->vanished_count = 0;
 	return 0;
+}
+
+int gone_plan(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (l->options->deletions != DELETIONS_MIRROR || l->hold_deletions)
+		return 0;
+	return mirror(l, job, e);
 }
 
 /* ---- before anything is removed ---- */

@@ -188,6 +188,8 @@ int move_items(struct lane *l, struct err *e);
 /* Rows of items that went: remembered as gone, or (deletions mirrored) removed at the destination
  * where they are ours and untouched. */
 int gone_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* In a dry run: how many it would remove. */
+int gone_plan(struct lane *l, struct folder_job *job, struct err *e);
 /* Before any is removed: is it more than the limit allows? */
 void gone_guard(struct lane *l);
 

@@ -414,7 +414,8 @@ static int move_run(struct moving *m, const struct pair *pairs, size_t count, st
 		places[i].id = from->vanished[pairs[i].went].target_id;
 	if (copy_floor(l, to, e))
 		return -1;
-	if (check_origin(l, from, e)) /* nobody can recognise what is in a deserted one: it is sent */
+	if (check_origin(
+		l, from, e)) /* nobody can recognise what is in a deserted one: it is sent */
 		return e->scope <= ERR_FOLDER && !from->source ? 0 : -1;
 	if (ledger_intend(l->ledger, to->memory, w, INTENT_PLACED, &to->floor, e) ||
 	    ledger_durable(l->ledger, w->ticket, e))
