@@ -669,6 +669,7 @@ int ledger_successor(
 	    .target_raw = f->target_raw,
 	    .source_object = f->source_object,
 	    .target_object = f->target_object,
+	    .fidelity = f->fidelity,
 	    .subscribed = f->subscribed};
 	next->number = f->number ^ SUCCESSOR;
 	*out = next;

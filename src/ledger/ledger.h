@@ -33,6 +33,15 @@ struct ledger_row {
 	const char *reason; /* may be "" */
 };
 
+/* What a destination folder was seen to do to the first messages that were stored there. */
+enum fidelity {
+	FIDELITY_SEEN = 1, /* they were read back */
+	FIDELITY_REWRITES =
+	    2,              /* their bytes come back changed: Message-IDs tell more than digests */
+	FIDELITY_DATES = 4, /* arrival dates are its own */
+	FIDELITY_KEYWORDS = 8, /* keywords are dropped */
+};
+
 enum intent_state {
 	INTENT_OPEN = 1,  /* may be stored or not */
 	INTENT_UNLOCATED, /* surely stored, its id not told: a row without target_id exists too */
@@ -78,8 +87,9 @@ struct ledger_folder {
 	/* rows, those of items gone among them */
 	uint64_t stored; /* stored or adopted */
 	uint64_t refused, owed, found, left;
-	uint64_t gone;   /* rows of items that are not at the source any more */
-	bool subscribed; /* subscription was carried over */
+	uint64_t gone;     /* rows of items that are not at the source any more */
+	bool subscribed;   /* subscription was carried over */
+	unsigned fidelity; /* bits of enum fidelity */
 	/* The highest source ids with a digest, for proof that ids still mean what they meant; "" = none. */
 	char top[TOPS][TOP_SIZE];
 	uint64_t open; /* intents on record, of whatever state */

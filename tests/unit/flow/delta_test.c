@@ -520,6 +520,23 @@ static void target_restored(struct pair *p)
 	pass_idle(p);
 }
 
+/* A destination that writes into messages is known for it, and its ids can change all the same. */
+static void target_rewrites(struct pair *p)
+{
+	p->target.manners.rewrites = true;
+	for (int i = 0; i < 3; i++)
+		deliver(&p->source, "New", (const char *const[]){"x", "y", "z"}[i], "");
+	pass(p);
+	assert_int_equal(p->puts, 3);
+	assert_int_equal(p->causes[CAUSE_ALTERED], 3);
+	mock_renumber(box(&p->target, "New"));
+	deliver(&p->source, "New", "w", "");
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(count(&p->target, "New", ""), 4);
+	pass_idle(p);
+}
+
 static void ledger_lost(struct pair *p)
 {
 	memory_disk_free(&p->disk);
@@ -721,6 +738,7 @@ CASE(target_renumbered)
 CASE(source_restored)
 CASE(source_restored_and_busy)
 CASE(target_restored)
+CASE(target_rewrites)
 CASE(ledger_lost)
 CASE(ledger_rebuilt)
 CASE(adopts)
@@ -745,6 +763,7 @@ int main(void)
 	    cmocka_unit_test(test_source_restored),
 	    cmocka_unit_test(test_source_restored_and_busy),
 	    cmocka_unit_test(test_target_restored),
+	    cmocka_unit_test(test_target_rewrites),
 	    cmocka_unit_test(test_ledger_lost),
 	    cmocka_unit_test(test_ledger_rebuilt),
 	    cmocka_unit_test(test_adopts),
