@@ -837,14 +837,18 @@ static void test_locks(void **state)
 	write_file("m/cur/1.a:2,", "a\n");
 	gethostname(host, sizeof(host) - 1);
 	write_file("m/dovecot-uidlist.lock", arena_printf(&arena, "4194305:%s", host));
-	write_file("m/dovecot-keywords.lock", "1:elsewhere");
-	settle("m/dovecot-keywords.lock", clock_wall() - 1000);
+	write_file("m/dovecot-keywords.godwit", "half of an old one");
+	write_file("m/subscriptions.lock", "1:elsewhere");
+	settle("m/subscriptions.lock", clock_wall() - 1000);
 	s = open_at("m", ERR_DESTINATION, LAYOUT_DETECT);
 	mark.add = flags_intern(flags, view_of("work"));
 	assert_int_equal(maildir_connector.mark(s, &inbox, &mark, 1, &e), 0);
 	assert_true(mark.done && is_there("m/cur/1.a:2,a"));
 	assert_string_equal(read_file("m/dovecot-keywords"), "0 work\n");
-	assert_false(is_there("m/dovecot-uidlist.lock") || is_there("m/dovecot-keywords.lock"));
+	make(s, "", parts_of("INBOX", NULL), 1, true);
+	assert_string_equal(read_file("m/subscriptions"), "V\t2\n\nINBOX\n");
+	assert_false(is_there("m/dovecot-uidlist.lock") || is_there("m/subscriptions.lock") ||
+		     is_there("m/godwit.lock") || is_there("m/dovecot-keywords.godwit"));
 	close_it(s);
 }
 
