@@ -63,6 +63,16 @@ static const struct {
     [CAUSE_IN_DOUBT] = {"in-doubt", 1, "Look whether the destination has it twice."},
     [CAUSE_MISSING] = {"missing", 1,
 	"Somebody may have deleted or moved it at the destination; look there."},
+    [CAUSE_EXTRA] = {"extra", 0, "Nothing to do, unless it should not be there."},
+    [CAUSE_FLAGS_DIFFER] = {"flags-differ", 1,
+	"Somebody may have changed them on either side; copying again brings the source's "
+	"changes."},
+    [CAUSE_DATE_DIFFERS] = {"date-differs", 1,
+	"The message is there; its arrival date cannot be changed any more."},
+    [CAUSE_SIZE_DIFFERS] = {"size-differs", 1,
+	"Compare again with --digest, which reads both; then look at the message."},
+    [CAUSE_BYTES_DIFFER] = {"bytes-differ", 1,
+	"Look at the message at both ends; save the source's by hand where it is the right one."},
 };
 
 const char *cause_name(enum cause cause)

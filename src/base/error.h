@@ -62,6 +62,12 @@ enum cause {
 	CAUSE_GONE,       /* "gone": deleted at the source before it was read; a note, exit 0 */
 	CAUSE_IN_DOUBT,   /* "in-doubt": may be at the destination twice, or not at all */
 	CAUSE_MISSING,    /* "missing": stored, but not there when it was checked */
+	/* found by verify, which compares both ends without the ledger */
+	CAUSE_EXTRA,        /* "extra": only at the destination; a note, exit 0 */
+	CAUSE_FLAGS_DIFFER, /* "flags-differ" */
+	CAUSE_DATE_DIFFERS, /* "date-differs" */
+	CAUSE_SIZE_DIFFERS, /* "size-differs" */
+	CAUSE_BYTES_DIFFER, /* "bytes-differ" */
 	CAUSE_COUNT
 };
 

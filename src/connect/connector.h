@@ -143,7 +143,8 @@ struct changes_told {
 	bool back;            /* reset, because its counters are below the cursor's: it was restored
 	                       * from a backup, and ids may have been given out twice */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
-	bool gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
+	bool
+	    gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
 	                 * were */
 	uint64_t total; /* items in the folder, that at least a complete sweep must have told */
 };
@@ -159,9 +160,10 @@ struct mark {
 /* An item to be moved within the account. */
 struct placement {
 	struct view id;
-	bool done;          /* out */
-	bool gone;          /* out: no such item any more; nothing was done */
-	struct view new_id; /* out: in its new folder, empty = not told; in the session, until its next
+	bool done; /* out */
+	bool gone; /* out: no such item any more; nothing was done */
+	struct view
+	    new_id; /* out: in its new folder, empty = not told; in the session, until its next
 	                     * call */
 	const char *reason; /* out: refused, why; as new_id */
 };
@@ -175,6 +177,10 @@ struct session_caps {
 	bool moves;        /* place() is atomic: an item is never in both folders or none */
 	uint64_t max_size; /* of one item, bytes; 0 = not told */
 	struct name_rules names;
+	/* with env.measure, where told: */
+	bool quota_told;
+	uint64_t quota_free; /* bytes that the account may still take; UINT64_MAX = no limit */
+	enum { KEYWORDS_UNKNOWN, KEYWORDS_TAKEN, KEYWORDS_REFUSED } keywords; /* new ones */
 	const char *software; /* what it calls itself, for the report; may be "" */
 };
 
@@ -190,6 +196,7 @@ struct connect_env {
 	struct waitset *waits;
 	struct flags_table *flags; /* shared by both sessions of a lane */
 	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
+	bool measure;              /* ask what the account may hold as well: caps.quota, keywords */
 	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);

@@ -5,7 +5,7 @@
 #include "connect/connector.h"
 #include "ledger/ledger.h"
 #include "model/exception.h"
-#include "model/summary.h"
+#include "model/job.h"
 
 struct flow_options {
 	const struct endpoint *source, *destination;
@@ -13,6 +13,7 @@ struct flow_options {
 	int settle_ms;     /* how long a destination may take to show a message after a lost link */
 	bool retry_refused;
 	bool all_namespaces; /* shared and other users' folders too */
+	struct verify_options verify;
 };
 
 struct flow_watch {
@@ -21,6 +22,9 @@ struct flow_watch {
 	    void *arg, const char *source, const char *target, uint64_t items, uint64_t stored);
 	void (*exception)(void *arg, const struct exception *x);
 	void (*note)(void *arg, const char *text);
+	/* a folder that was looked at (verify.h, survey.h); a copy tells none */
+	void (*report)(
+	    void *arg, const char *source, const char *target, const struct folder_report *r);
 	void *arg;
 };
 

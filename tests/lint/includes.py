@@ -23,7 +23,7 @@ ROOMS = {
     "connect/imap": "base model wire net connect/connector.h connect/connectors.h",
     "ledger": "base model connect/connector.h",  # connector.h: the nouns of the window
     "flow": "base model connect/connector.h ledger/ledger.h net/wait.h",
-    "fleet": "base model flow/flow.h ledger/store.h net/channel.h net/wait.h",
+    "fleet": "base model flow/flow.h flow/survey.h flow/verify.h ledger/store.h net/channel.h net/wait.h",
     "cli": "base model fleet/fleet.h",
 }
 
@@ -38,6 +38,8 @@ DOORS = {
     "ledger/store.h": "base",
     "ledger/ledger.h": "base model connect/connector.h ledger/store.h",
     "flow/flow.h": "base model connect/connector.h ledger/ledger.h",
+    "flow/survey.h": "flow/flow.h",
+    "flow/verify.h": "flow/flow.h",
     "fleet/fleet.h": "base model",
 }
 

@@ -4,6 +4,7 @@
  *   session.c  open, close, the selected folder        folders.c  list, make
  *   facts.c    now, changes, mark                      fetch.c    want, next, streams
  *   append.c   put, settle                             quirks.c   what odd servers need
+ *   account.c  quota and keywords
  *
  * Only UID commands are used, so untagged data never depends on message numbers. */
 #pragma once
@@ -167,6 +168,11 @@ void imap_close(struct session **s, struct session_stats *out);
 int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e);
 /* Leave the selected folder without expunging anything. */
 int imap_unselect(struct imap *im, struct err *e);
+
+/* ---- account.c ---- */
+
+/* Fill what caps tell with env.measure. */
+int imap_measure(struct imap *im, struct err *e);
 
 /* ---- folders.c ---- */
 
