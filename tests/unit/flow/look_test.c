@@ -110,8 +110,8 @@ static void world_open(struct world *w)
 {
 	static struct mock_server *servers[2];
 
-	*w = (struct world){.source = {.scheme = "from", .random = {3}},
-	    .target = {.scheme = "to", .random = {4}, .manners = {.ids_told = 1000}}};
+	*w = (struct world){.source = {.scheme = "first", .random = {3}},
+	    .target = {.scheme = "target", .random = {4}, .manners = {.ids_told = 1000}}};
 	w->source.manners.condstore = w->target.manners.condstore = true;
 	servers[0] = &w->source;
 	servers[1] = &w->target;

@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+"""verify and check: what they find, and that they change nothing.
+
+What verify says is held against an independent comparison. What check predicts is held against what
+a copy then meets.
+"""
+
+import collections
+import itertools
+import unittest
+
+import case
+import mailbox
+from fakeimap import FakeImap
+from imap import append, command, ok, quoted
+
+KINDS = {"lost": "missing", "date": "date-differs", "flags": "flags-differ", "keywords": "flags-differ"}
+
+
+class Tools(case.ServerCase):
+    """Runs of the commands beside copy."""
+
+    def look(self, verb, source, destination, *options, expect=0, **how):
+        """Run it to its end; nothing may have changed at either side."""
+        before = source.read(), destination.read()
+        outcome = self.copy(source, destination, *options, verb=verb, expect=expect, **how)
+        self.assertEqual([self.content(side) for side in (source.read(), destination.read())],
+                         [self.content(side) for side in before], "something was changed")
+        return outcome
+
+    @staticmethod
+    def content(snapshot):
+        if isinstance(snapshot, dict):      # of a scripted server
+            return snapshot
+        return {levels: [(mail.uid, mail.digest, mail.flags, mail.keywords) for mail in mails]
+                for levels, mails in snapshot.mail.items()}
+
+    @staticmethod
+    def found(outcome):
+        """{cause: {(folder, uid)}}."""
+        told = collections.defaultdict(set)
+        for entry in outcome.exceptions():
+            told[entry["cause"]].add(("/".join(case.levels_of(entry["folder"])), entry["uid"]))
+        return told
+
+
+class Verify(Tools):
+    """Two real servers."""
+
+    def filled(self, spec="small"):
+        source, destination = self.ends("dovecot", "cyrus")
+        mailbox.fill(source.account, spec, 1)
+        return source, destination, self.copy(source, destination, expect=(0, 1))
+
+    def test_same_after_a_copy(self):
+        """Nothing to tell, whichever way it is compared."""
+        source, destination, copied = self.filled()
+        for options in ((), ("--digest",), ("--sample", "2"), ("--digest", "--exact")):
+            with self.subTest(options):
+                outcome = self.look("verify", source, destination, *options)
+                self.assertEqual(outcome.exceptions(), [])
+                summary = outcome.summary
+                self.assertEqual(summary["same"], copied.summary["items_stored"])
+                self.assertEqual(summary["source_items"], summary["target_items"])
+                self.assertEqual(summary["read_whole"] == summary["same"], "--digest" in options or summary["same"] <= 2)
+                self.assertEqual(summary["seed"] is not None, "--sample" in options)
+                self.assertTrue(outcome.result["checked"])
+
+    def test_difficult_mailbox(self):
+        """What an independent comparison finds, verify finds, and nothing else."""
+        source, destination, copied = self.filled("difficult")
+        outcome = self.look("verify", source, destination, "--digest", expect=1)
+        told = self.found(outcome)
+        wanted = collections.defaultdict(set)
+        unsure = case.doubtful("dovecot")
+        skip = set()
+        for entry in self.differences(source, destination, copied):
+            if any(allowance.covers(entry) for allowance in unsure) and "uid" in entry:
+                skip.add((entry["folder"], entry["uid"]))
+            elif entry["kind"] in KINDS:
+                wanted[KINDS[entry["kind"]]].add((entry["folder"], entry["uid"]))
+            elif entry["kind"] == "bytes":
+                wanted["altered"].add((entry["folder"], entry["uid"]))
+        for cause in {*KINDS.values(), "altered", "size-differs", "bytes-differ", "extra", "unreadable"}:
+            self.assertEqual(told[cause] - skip, wanted[cause] - skip, cause)
+
+    def change(self, destination, box="INBOX"):
+        """A byte of the body of one message; the message is appended anew and the old one removed."""
+        with destination.account.connect() as connection:
+            ok(connection.select(quoted(box)))
+            _, data = connection.uid("FETCH", "1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")
+            message = next(part for part in data if isinstance(part, tuple) and len(part[1]) > 200)
+            uid = message[0].split(b"UID ")[1].split()[0].decode()
+            date = message[0].split(b'INTERNALDATE "')[1].split(b'"')[0].decode()
+            flags = [flag for flag in message[0].split(b"FLAGS (")[1].split(b")")[0].decode().split() if flag != "\\Recent"]
+            body = bytearray(message[1])
+            place = max(index for index, byte in enumerate(body) if chr(byte).isalpha())
+            self.assertGreater(place, bytes(body).index(b"\r\n\r\n"))
+            body[place] ^= 1
+            append(connection, box, bytes(body), flags, f'"{date}"')
+            ok(connection.uid("STORE", uid, "+FLAGS", r"(\Deleted)"))
+            ok(connection.uid("EXPUNGE", uid))
+
+    def test_changes_are_found(self):
+        """A message gone, a flag, a byte, a message more, a folder gone: each by its name."""
+        source, destination, copied = self.filled()
+        box = max(copied.of("folder"), key=lambda event: event["items"] if event["target"] == "INBOX" else 0)["target"]
+        with destination.account.connect() as connection:
+            ok(connection.select(quoted(box)))
+            uids = connection.uid("SEARCH", "ALL")[1][0].decode().split()
+            self.assertGreater(len(uids), 3)
+            ok(connection.uid("STORE", uids[-1], "+FLAGS", r"(\Deleted)"))
+            ok(connection.uid("EXPUNGE", uids[-1]))
+            ok(connection.uid("STORE", uids[-2], "+FLAGS", r"(\Answered \Flagged \Draft)"))
+        outcome = self.look("verify", source, destination, expect=1)
+        self.assertEqual(outcome.result["causes"], {"missing": 1, "flags-differ": 1}, outcome)
+        self.change(destination)
+        quick = self.look("verify", source, destination, expect=1)
+        self.assertEqual(quick.result["causes"], {"missing": 1, "flags-differ": 1}, "the same size, the same header")
+        whole = self.look("verify", source, destination, "--digest", expect=1)
+        self.assertEqual(whole.result["causes"], {"missing": 1, "flags-differ": 1, "bytes-differ": 1}, whole)
+        self.assertIn("NOT THE SAME", self.text(source, destination, "--digest", expect=1))
+
+    def text(self, source, destination, *options, expect):
+        process = self.start(source, destination, *options, verb="verify", output="text")
+        stdout, stderr = process.communicate(timeout=case.PATIENCE)
+        self.assertEqual(process.returncode, expect, stderr)
+        return stdout
+
+    def test_what_is_only_there(self):
+        """Listed, and no failure without --exact."""
+        source, destination, _ = self.filled()
+        with destination.account.connect() as connection:
+            append(connection, "INBOX", b"Subject: mine\r\nMessage-ID: <mine@there>\r\n\r\nmine\r\n")
+            command(connection, "CREATE", quoted("Mine"))
+            append(connection, "Mine", b"Subject: more\r\n\r\nof mine\r\n")
+        outcome = self.look("verify", source, destination)
+        self.assertEqual(outcome.result["causes"], {"extra": 2}, outcome)
+        self.assertEqual((outcome.summary["extra"], outcome.summary["folders_extra"]), (2, 1))
+        self.look("verify", source, destination, "--exact", expect=1)
+        self.assertIn("The same", self.text(source, destination, expect=0))
+
+    def test_a_folder_gone(self):
+        """One exception for it, and its messages counted."""
+        source, destination, copied = self.filled()
+        gone = next(event for event in copied.of("folder") if event["stored"] and event["target"] != "INBOX")
+        with destination.account.connect() as connection:
+            command(connection, "DELETE", quoted(gone["target"].replace("/", self.delimiter(connection))))
+        outcome = self.look("verify", source, destination, expect=1)
+        self.assertEqual(outcome.summary["folders_missing"], 1, outcome)
+        self.assertEqual(outcome.summary["missing"], gone["items"], outcome)
+        self.assertEqual({entry["cause"] for entry in outcome.exceptions()}, {"missing"})
+
+    @staticmethod
+    def delimiter(connection):
+        return ok(connection.list())[0].decode().split('"')[1]
+
+    def test_a_sample_again(self):
+        """The same seed compares the same."""
+        source, destination, _ = self.filled()
+        first = self.look("verify", source, destination, "--sample", "1")
+        seed = first.summary["seed"]
+        again = self.look("verify", source, destination, "--sample", "1", "--seed", str(seed))
+        self.assertEqual(again.summary["read_whole"], first.summary["read_whole"])
+        self.assertEqual(again.summary["seed"], seed)
+
+
+class Scripted:
+    """An account at a scripted server, as case.End."""
+
+    numbers = itertools.count(1)
+    password = "s3cret"
+
+    def __init__(self, test, host="127.0.0.1", **options):
+        self.name, self.host = f"u{next(self.numbers)}", host
+        self.fake = FakeImap(users={self.name: self.password}, **options).start()
+        self.port, self.up = self.fake.port, True
+        test.addCleanup(self.stop)
+
+    def stop(self):
+        """Nobody is there any more."""
+        if self.up:
+            self.fake.stop()
+        self.up = False
+
+    def url(self):
+        """The URL for godwit."""
+        return f"imap://{self.name}@{self.host}:{self.port}/?tls=none"
+
+    def read(self):
+        return self.fake.state(self.name)["folders"]
+
+    def add(self, folder, subject, size=0, flags=(), date=None):
+        text = f"Subject: {subject}\r\nMessage-ID: <{subject}@x>\r\n\r\n" + "x" * max(0, size - 60) + "\r\n"
+        self.fake.add(folder, text.encode(), list(flags), date)
+
+
+class Check(Tools):
+    """What it predicts happens."""
+
+    CAPS = "IMAP4rev1 LITERAL+ UIDPLUS CONDSTORE NAMESPACE SPECIAL-USE LIST-EXTENDED UNSELECT AUTH=PLAIN"
+
+    def scripted(self, caps="", **options):
+        source = Scripted(self, caps=self.CAPS)
+        return source, Scripted(self, "localhost", caps=f"{self.CAPS} {caps}", **options)
+
+    def test_nothing_in_the_way(self):
+        """Two real servers: all counted, nothing predicted, and the copy agrees."""
+        source, destination = self.ends("dovecot", "cyrus")
+        mailbox.fill(source.account, "small")
+        outcome = self.look("check", source, destination)
+        self.assertEqual([entry for entry in outcome.exceptions() if not entry["copied"]], [])
+        self.assertGreater(outcome.summary["probe_bytes"], 0)
+        self.assertEqual(outcome.summary["keywords"], "taken")
+        copied = self.copy(source, destination)
+        self.assertEqual(outcome.summary["items"], copied.summary["items_stored"])
+        told = {event["folder"]: event["target"] for event in copied.of("folder")}
+        self.assertEqual({event["folder"]: event["target"] for event in outcome.of("surveyed")}, told)
+        again = self.look("check", source, destination)
+        self.assertEqual(again.summary["target_items"], copied.summary["items_stored"])
+        self.assertEqual(again.summary["folders_there"], again.summary["folders"])
+
+    def test_quota_of_real_servers(self):
+        """Dovecot and Cyrus tell theirs; too little is told beforehand."""
+        for kind, little, much in (("dovecot", "100K", "10M"), ("cyrus", 100, 10000)):
+            for quota, short in ((little, True), (much, False)):
+                with self.subTest(kind=kind, quota=quota):
+                    source, destination = self.ends("dovecot", kind, None, {"quota": quota})
+                    with source.account.connect() as connection:
+                        for number in range(5):
+                            append(connection, "INBOX", b"Subject: %d\r\n\r\n" % number + b"%076d\r\n" % number * 500)
+                    outcome = self.look("check", source, destination, expect=1 if short else 0)
+                    self.assertEqual(outcome.result["causes"], {"quota": 1} if short else {}, outcome)
+                    free = outcome.summary["quota_free"]
+                    self.assertTrue(60 << 10 < free <= 100 << 10 if short else 5 << 20 < free <= 10 << 20, free)
+
+    def test_too_big(self):
+        """APPENDLIMIT, and --max-size where it is lower; the copy refuses the same."""
+        source, destination = self.scripted("APPENDLIMIT=5000")
+        source.add("INBOX", "little")
+        source.add("INBOX", "middle", 3000)
+        source.add("INBOX", "large", 6000)
+        outcome = self.look("check", source, destination, expect=1)
+        self.assertEqual(self.found(outcome), {"too-big": {("INBOX", 3)}})
+        self.assertEqual((outcome.summary["max_size"], outcome.summary["too_big"]), (5000, 1))
+        lower = self.look("check", source, destination, "--max-size", "2000", expect=1)
+        self.assertEqual(self.found(lower), {"too-big": {("INBOX", 2), ("INBOX", 3)}})
+        copied = self.copy(source, destination, expect=1)
+        self.assertEqual(self.found(copied), self.found(outcome))
+
+    def test_clashes(self):
+        """Names that fall together: the same new names as the copy gives."""
+        source, destination = self.ends("dovecot", "cyrus", {"separator": ".", "store": "sdbox"}, {})
+        with source.account.connect() as connection:
+            for name in ("a/b", "a", "a.b", "x"):
+                command(connection, "CREATE", quoted(name))
+                append(connection, name, b"Subject: in\r\n\r\n" + name.encode() + b"\r\n")
+        outcome = self.look("check", source, destination)
+        copied = self.copy(source, destination)
+        renamed = {(entry["folder"], entry["target"]) for entry in copied.exceptions("folder-renamed")}
+        self.assertTrue(renamed)
+        self.assertEqual({(entry["folder"], entry["target"]) for entry in outcome.exceptions("folder-renamed")}, renamed)
+        self.look("verify", source, destination)
+
+    def test_keywords(self):
+        """A destination without \\*: told once, with how many messages it concerns."""
+        for options, said, causes in (({"permanent_flags": r"\Answered \Flagged \Deleted \Seen \Draft"}, "refused", {"flags": 1}), ({}, "taken", {})):
+            with self.subTest(said):
+                source, destination = self.scripted(**options)
+                source.add("INBOX", "one", flags=["Work"])
+                source.add("INBOX", "two")
+                outcome = self.look("check", source, destination)
+                self.assertEqual(outcome.summary["keywords"], said)
+                self.assertEqual(outcome.summary["with_keywords"], 1)
+                self.assertEqual(outcome.result["causes"], causes)
+
+    def test_dates(self):
+        """An arrival date that cannot be read."""
+        source, destination = self.scripted()
+        source.add("INBOX", "odd", date="some day")
+        outcome = self.look("check", source, destination)
+        self.assertEqual(self.found(outcome), {"date": {("INBOX", 1)}})
+
+    def test_what_is_not_told(self):
+        """Says so, in JSON by null and in text by words."""
+        source, destination = self.scripted()
+        outcome = self.look("check", source, destination)
+        for field in ("max_size", "quota_free", "probe_bytes"):
+            self.assertIsNone(outcome.summary[field])
+        process = self.start(source, destination, verb="check", output="text")
+        stdout, _ = process.communicate(timeout=case.PATIENCE)
+        self.assertEqual(stdout.count("not known"), 3, stdout)
+
+
+class Trouble(Tools):
+    """One clear sentence, and the right exit code."""
+
+    def test_bad_words(self):
+        """What contradicts itself or belongs to another command."""
+        source, destination = (Scripted(self, host) for host in ("127.0.0.1", "localhost"))
+        for verb, options, word in (("verify", ["--digest", "--sample", "3"], "--sample"), ("verify", ["--seed", "3"], "--seed"),
+                                    ("verify", ["--retry-refused"], "--retry-refused"), ("verify", ["--sample", "some"], "--sample"),
+                                    ("check", ["--digest"], "--digest"), ("check", ["--state", "x"], "--state"),
+                                    ("check", ["another"], "two URLs")):
+            with self.subTest(verb=verb, options=options):
+                outcome = self.copy(source, destination, *options, verb=verb, expect=2)
+                self.check_error(outcome, 2, "usage", None, [word])
+                self.assertEqual(outcome.stderr.count("godwit: "), 1, outcome.stderr)
+
+    def test_password_and_server(self):
+        """A wrong password; nobody there."""
+        source, destination = (Scripted(self, host) for host in ("127.0.0.1", "localhost"))
+        for verb in ("verify", "check"):
+            outcome = self.copy(source, destination, verb=verb, passwords=("wrong", destination.password), expect=12)
+            self.check_error(outcome, 12, "login", "source", ["refused"])
+        destination.stop()
+        for verb in ("verify", "check"):
+            outcome = self.copy(source, destination, verb=verb, expect=10)
+            self.check_error(outcome, 10, "connect", "destination", ["connect"])
+
+    def test_a_folder_that_cannot_be_opened(self):
+        """It is named, the others are looked at, and the exit code is 1."""
+        source = Scripted(self, script="on EXAMINE * folder Shut: reply NO it is shut\non STATUS * folder Shut: reply NO it is shut")
+        destination = Scripted(self, "localhost")
+        for end in (source, destination):
+            end.add("Shut", "in")
+            end.add("INBOX", "in")
+        for verb, of in (("verify", "compared"), ("check", "surveyed")):
+            outcome = self.look(verb, source, destination, expect=1)
+            self.assertEqual(self.found(outcome), {"folder-gone": {("Shut", None)}}, outcome)
+            self.assertEqual([event["folder"] for event in outcome.of(of)], ["INBOX"])
+            self.assertFalse(outcome.result["checked"])
+
+    def test_lost_links(self):
+        """Connections that break are opened again; nothing of the result changes."""
+        for verb in ("verify", "check"):
+            for where in ("on FETCH 1: drop", "on FETCH 1 after: drop", "on EXAMINE 1: reset"):
+                with self.subTest(verb=verb, where=where):
+                    source, destination = Scripted(self, script=where), Scripted(self, "localhost", script=where)
+                    for number in range(20):
+                        source.add("INBOX", f"n{number}")
+                        destination.add("INBOX", f"n{number}")
+                    outcome = self.look(verb, source, destination, *(["--digest"] if verb == "verify" else []))
+                    self.assertEqual(outcome.exceptions(), [])
+                    self.assertGreater(outcome.summary["reconnects"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
