@@ -32,8 +32,8 @@ static const struct {
     [CAUSE_FOLDER_GONE] = {"folder-gone", 1,
 	"Look at the folder with a mail program; run it again when it can be opened."},
     [CAUSE_FOLDER_RESET] = {"folder-reset", 1,
-	"The folder was rebuilt by its server; nothing was copied from it, so nothing was doubled. "
-	"Start anew with another --state and an empty destination folder."},
+	"The folder was rebuilt by its server while it was worked on, again and again; run it again "
+	"when the server has come to rest."},
     [CAUSE_FOLDER_RENAMED] = {"folder-renamed", 0, "Nothing to do; the new name is remembered."},
     [CAUSE_TOO_BIG] = {"too-big", 1,
 	"Raise the destination's message size limit (or --max-size), then run it with "
@@ -63,6 +63,14 @@ static const struct {
     [CAUSE_IN_DOUBT] = {"in-doubt", 1, "Look whether the destination has it twice."},
     [CAUSE_MISSING] = {"missing", 1,
 	"Somebody may have deleted or moved it at the destination; look there."},
+    [CAUSE_FOLDER_LOST] = {"folder-lost", 1,
+	"If it was deleted on purpose, nothing is to be done; --recreate makes it again and copies "
+	"into it what is missing there."},
+    [CAUSE_DELETIONS] = {"deletions", 1,
+	"Look at the source; if the deletions are meant, run it again with a higher "
+	"--deletions-limit."},
+    [CAUSE_NOT_REMOVED] = {"not-removed", 0,
+	"It was changed at the destination, or was there before; delete it by hand if it shall go."},
     [CAUSE_EXTRA] = {"extra", 0, "Nothing to do, unless it should not be there."},
     [CAUSE_FLAGS_DIFFER] = {"flags-differ", 1,
 	"Somebody may have changed them on either side; copying again brings the source's "

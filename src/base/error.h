@@ -25,8 +25,8 @@ enum err_next {
 
 enum err_side { ERR_HERE, ERR_SOURCE, ERR_DESTINATION };
 
-/* Stable causes. Exit code, JSON name and remedy hang on them (cause_*). New ones go at the end
- * of their group; names are a contract with scripts and never change. */
+/* Stable causes. Exit code, JSON name and remedy hang on them (cause_*). Their numbers are on disk:
+ * new ones go at the very end. Names are a contract with scripts and never change. */
 enum cause {
 	CAUSE_NONE,
 	/* the whole run */
@@ -62,6 +62,10 @@ enum cause {
 	CAUSE_GONE,       /* "gone": deleted at the source before it was read; a note, exit 0 */
 	CAUSE_IN_DOUBT,   /* "in-doubt": may be at the destination twice, or not at all */
 	CAUSE_MISSING,    /* "missing": stored, but not there when it was checked */
+	/* later ones */
+	CAUSE_FOLDER_LOST, /* "folder-lost": a folder of ours is missing at the destination; exit 1 */
+	CAUSE_DELETIONS,   /* "deletions": more went at the source than the limit allows; exit 1 */
+	CAUSE_NOT_REMOVED, /* "not-removed": gone at the source, kept at the destination; exit 0 */
 	/* found by verify, which compares both ends without the ledger */
 	CAUSE_EXTRA,        /* "extra": only at the destination; a note, exit 0 */
 	CAUSE_FLAGS_DIFFER, /* "flags-differ" */

@@ -14,6 +14,7 @@
 #include "cli/options.h"
 
 static const char *const output_names[] = {"text", "json", NULL};
+static const char *const deletions_names[] = {"keep", "mirror", NULL}; /* as enum deletions */
 static const char *const namespace_names[] = {"personal", "all", NULL};
 
 #define AT(field) .offset = offsetof(struct copy_arguments, field)
@@ -37,6 +38,10 @@ static const struct option_spec specs[] = {
     {"settle", .kind = OPTION_SECONDS, .min = 0, .max = 3600, AT(settle_ms)},
     {"max-size", .kind = OPTION_SIZE, AT(max_size)},
     {"retry-refused", .kind = OPTION_FLAG, AT(retry_refused)},
+    {"deletions", .kind = OPTION_CHOICE, .choices = deletions_names, AT(deletions)},
+    {"deletions-limit", .kind = OPTION_NUMBER, .min = 0, .max = 100, AT(deletions_limit)},
+    {"recreate", .kind = OPTION_FLAG, AT(recreate)},
+    {"dry-run", .letter = 'n', .kind = OPTION_FLAG, AT(dry_run)},
     {"namespace", .kind = OPTION_CHOICE, .choices = namespace_names, AT(namespace)},
     {"report", .kind = OPTION_TEXT, AT(report)},
     {"output", .kind = OPTION_CHOICE, .choices = output_names, AT(output)},
@@ -210,6 +215,10 @@ static int complete(struct copy_arguments *args, enum job_kind job, struct arena
 	o->settle_ms = args->settle_ms;
 	o->retry_refused = args->retry_refused;
 	o->all_namespaces = args->namespace == 1;
+	o->deletions = (enum deletions)args->deletions;
+	o->deletions_limit = (unsigned)args->deletions_limit;
+	o->recreate = args->recreate;
+	o->dry_run = args->dry_run;
 	return complete_verify(args, e);
 }
 
@@ -227,7 +236,8 @@ int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct a
 	const char *urls[2];
 	int found;
 
-	*args = (struct copy_arguments){.timeout_ms = 60000, .settle_ms = 5000};
+	*args =
+	    (struct copy_arguments){.timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20};
 	table_of(&known, job);
 	table.count = known.count;
 	found = options_parse(&table, args, count, argv, urls, 2, e);

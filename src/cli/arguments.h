@@ -15,7 +15,9 @@ struct copy_arguments {
 	int timeout_ms, settle_ms;
 	int output;    /* enum output_form */
 	int namespace; /* 0 personal, 1 all */
-	bool insecure, retry_refused, debug, quiet, help;
+	int deletions; /* enum deletions */
+	int deletions_limit;
+	bool insecure, retry_refused, recreate, dry_run, debug, quiet, help;
 	uint64_t sample, seed; /* verify */
 	bool digest, exact;    /* verify */
 	/* made of it */

@@ -151,6 +151,12 @@ static json_t *summary_object(const struct copy_summary *s)
 	set_number(o, "items_before", s->items_before);
 	set_number(o, "items_resolved", s->items_resolved);
 	set_number(o, "items_marked", s->marks);
+	set_number(o, "items_found", s->items_found);
+	set_number(o, "items_moved", s->items_moved);
+	set_number(o, "items_gone", s->items_gone);
+	set_number(o, "items_removed", s->items_removed);
+	set_number(o, "items_left", s->items_left);
+	set_number(o, "folders_renamed", s->folders_renamed);
 	set_number(o, "items_checked", s->items_checked);
 	set_number(o, "not_copied", s->not_copied);
 	set_number(o, "notes", s->notes);
@@ -162,6 +168,20 @@ static json_t *summary_object(const struct copy_summary *s)
 	set_number(o, "destination_waits", s->destination_waits);
 	set_text(o, "source_software", s->source_software);
 	set_text(o, "destination_software", s->destination_software);
+	return o;
+}
+
+/* Of a dry run. */
+static json_t *plan_object(const struct copy_summary *s)
+{
+	json_t *o = json_object();
+
+	set_number(o, "items", s->planned_items);
+	set_number(o, "bytes", s->planned_bytes);
+	set_number(o, "marks", s->planned_marks);
+	set_number(o, "moves", s->planned_moves);
+	set_number(o, "removals", s->planned_removals);
+	set_number(o, "folders", s->planned_folders);
 	return o;
 }
 
@@ -274,10 +294,10 @@ void events_result(struct events *ev, int code, const struct copy_summary *summa
     const struct tally *tally, const struct err *e)
 {
 	events_end(ev, code, summary && summary->checked, summary ? summary_object(summary) : NULL,
-	    tally, e);
+	    summary && summary->dry_run ? plan_object(summary) : NULL, tally, e);
 }
 
-void events_end(struct events *ev, int code, bool checked, json_t *summary,
+void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,
     const struct tally *tally, const struct err *e)
 {
 	json_t *o = event_new("result");
@@ -286,6 +306,8 @@ void events_end(struct events *ev, int code, bool checked, json_t *summary,
 	jsonline_set(o, "checked", json_boolean(summary && !e && checked));
 	jsonline_set(o, "error", error_object(e));
 	jsonline_set(o, "summary", summary ? summary : json_null());
+	if (plan)
+		jsonline_set(o, "plan", plan);
 	jsonline_set(o, "causes", causes_object(tally));
 	event_write(ev, o);
 }

@@ -28,6 +28,6 @@ json_t *events_survey_summary(const struct survey_summary *s);
 /* The last line. SUMMARY NULL: the pass was never begun. E NULL: it ran to its end. */
 void events_result(struct events *ev, int code, const struct copy_summary *summary,
     const struct tally *tally, const struct err *e);
-/* The same with a SUMMARY of another command, whose reference is taken; NULL as above. */
-void events_end(struct events *ev, int code, bool checked, json_t *summary,
+/* The same with a SUMMARY of another command; PLAN of a dry run, or NULL. References are taken. */
+void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,
     const struct tally *tally, const struct err *e);

@@ -232,7 +232,7 @@ int face_close(struct face *f, const struct face_end *end, const struct err *e)
 		warn(f, trouble.text);
 	if (is_json(f))
 		events_end(&f->events, code, end->checked,
-		    end->summary ? end->json(end->summary) : NULL, &f->tally, e);
+		    end->summary ? end->json(end->summary) : NULL, NULL, &f->tally, e);
 	else if (end->summary && !e && (!f->args->quiet || code == 1))
 		print_end(f, end, !e);
 	if (e)

@@ -107,6 +107,16 @@ static void set_seconds(struct reading *r, const struct option_spec *o, const ch
 		*(int *)(void *)(r->target + o->offset) = (int)ms;
 }
 
+static void set_number(struct reading *r, const struct option_spec *o, const char *value)
+{
+	uint64_t n;
+
+	if (view_number(view_of(value), &n) < 0 || n < (uint64_t)o->min || n > (uint64_t)o->max)
+		FAIL(r, "--%s wants a number, %d to %d, not '%s'", o->name, o->min, o->max, value);
+	else
+		*(int *)(void *)(r->target + o->offset) = (int)n;
+}
+
 static void set_size(struct reading *r, const struct option_spec *o, const char *value)
 {
 	uint64_t bytes;
@@ -128,6 +138,9 @@ static void set_value(struct reading *r, const struct option_spec *o, const char
 		break;
 	case OPTION_SECONDS:
 		set_seconds(r, o, value);
+		break;
+	case OPTION_NUMBER:
+		set_number(r, o, value);
 		break;
 	case OPTION_SIZE:
 		set_size(r, o, value);

@@ -10,6 +10,7 @@ enum option_kind {
 	OPTION_FLAG,    /* bool, no value */
 	OPTION_TEXT,    /* const char *, not empty */
 	OPTION_SECONDS, /* int, milliseconds; "5", "0.25" */
+	OPTION_NUMBER,  /* int */
 	OPTION_SIZE,    /* uint64_t, bytes, above 0; "500", "10K", "300M", "2G" */
 	OPTION_CHOICE,  /* int: index in choices */
 	OPTION_REFUSED, /* known only to be refused, with help */
@@ -20,7 +21,7 @@ struct option_spec {
 	char letter;      /* 0 = none */
 	enum option_kind kind;
 	size_t offset;              /* of the field in the target */
-	int min, max;               /* seconds */
+	int min, max;               /* seconds, numbers */
 	const char *const *choices; /* NULL at the end */
 	const char *help;           /* with OPTION_REFUSED: what to do instead, one sentence */
 };

@@ -42,6 +42,9 @@ static void print_folders(struct buf *out, const struct copy_summary *s)
 	show_count(text, s->folders_made);
 	if (s->folders_made)
 		buf_printf(out, ", %s of them made at the destination", text);
+	show_count(text, s->folders_renamed);
+	if (s->folders_renamed)
+		buf_printf(out, ", %s renamed there", text);
 	show_count(text, s->folders_failed);
 	if (s->folders_failed)
 		buf_printf(out, ", %s failed", text);
@@ -62,8 +65,46 @@ static void print_messages(struct buf *out, const struct copy_summary *s)
 	}
 	show_count(count, s->items_before);
 	if (s->items_before)
-		buf_printf(out, "; %s copied before", count);
+		buf_printf(out, "; %s there from before", count);
+	show_count(count, s->items_found);
+	if (s->items_found)
+		buf_printf(out, "; %s recognised there", count);
 	buf_add_text(out, "\n");
+}
+
+/* "  Moved     12 messages" where there are any. */
+static void print_line(struct buf *out, const char *head, uint64_t n, const char *tail)
+{
+	if (!n)
+		return;
+	buf_printf(out, "  %-9s ", head);
+	report_add_count(out, n, "message");
+	buf_printf(out, "%s\n", tail);
+}
+
+static void print_changes(struct buf *out, const struct copy_summary *s)
+{
+	print_line(out, "Moved", s->items_moved, " within the destination, as at the source");
+	print_line(
+	    out, "Gone", s->items_gone - s->items_removed, " from the source; their copies stay");
+	print_line(out, "Removed", s->items_removed, " that went at the source");
+	print_line(out, "Left", s->items_left, " as the destination's user moved or deleted them");
+}
+
+static void print_plan(struct buf *out, const struct copy_summary *s)
+{
+	char size[SHOW_MAX];
+
+	show_size(size, s->planned_bytes);
+	buf_add_text(out, "\nWould be done (nothing of it was):\n");
+	if (s->planned_folders)
+		buf_printf(out, "  Folders   make %llu\n", (unsigned long long)s->planned_folders);
+	buf_add_text(out, "  Copy      ");
+	report_add_count(out, s->planned_items, "message");
+	buf_printf(out, ", %s\n", size);
+	print_line(out, "Flags", s->planned_marks, " to be changed");
+	print_line(out, "Move", s->planned_moves, " within the destination");
+	print_line(out, "Remove", s->planned_removals, " at the destination, unless touched there");
 }
 
 static void print_rest(struct buf *out, const struct copy_summary *s)
@@ -168,6 +209,10 @@ static void print_checked(struct buf *out, const struct report *r)
 	show_count(checked, s->items_checked);
 	show_count(stored, s->items_stored);
 	buf_add_text(out, "\n");
+	if (s->dry_run) {
+		buf_add_text(out, "This was a dry run: nothing was changed at either end.\n");
+		return;
+	}
 	if (!r->ended)
 		buf_add_text(
 		    out, "What was copied is remembered; the next pass goes on from there.\n");
@@ -192,7 +237,10 @@ void report_print(struct buf *out, const struct report *r)
 	print_head(out, r);
 	print_folders(out, r->summary);
 	print_messages(out, r->summary);
+	print_changes(out, r->summary);
 	print_rest(out, r->summary);
+	if (r->summary->dry_run)
+		print_plan(out, r->summary);
 	exceptions = report_print_groups(
 	    out, r->tally, "Not copied, or in doubt:", "Copied, but worth knowing:");
 	print_checked(out, r);

@@ -14,6 +14,11 @@ struct copy_options {
 	int settle_ms; /* how long a destination may take to show a message after a lost link */
 	bool retry_refused;
 	bool all_namespaces; /* shared and other users' folders too */
+	bool dry_run;        /* look and tell, change nothing */
+	bool recreate;       /* destination folders that are missing are made again */
+	bool rebuild;        /* fill a lost ledger from both mailboxes, copy nothing */
+	enum deletions deletions;
+	unsigned deletions_limit; /* percent */
 	struct verify_options verify;
 };
 

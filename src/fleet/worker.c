@@ -211,6 +211,11 @@ static int run(struct worker *w, enum job_kind job, const struct copy_options *o
 	    .settle_ms = o->settle_ms,
 	    .retry_refused = o->retry_refused,
 	    .all_namespaces = o->all_namespaces,
+	    .dry_run = o->dry_run,
+	    .recreate = o->recreate,
+	    .rebuild = o->rebuild,
+	    .deletions = o->deletions,
+	    .deletions_limit = o->deletions_limit,
 	    .verify = o->verify};
 	struct flow_context context = {.waits = w->waits,
 	    .hook = &hook,

@@ -12,18 +12,17 @@ int check_same_target(
     struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e)
 {
 	struct ledger_folder *m = job->memory;
+	bool first = !m->target.text[0];
 
-	if (!m->target.text[0]) {
-		m->target = *now;
-		return ledger_save_folder(l->ledger, m, e);
+	if (!first && (!cursor_same(now, &m->target) || cursor_went_back(now, &m->target))) {
+		job->target_reset = true;
+		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+		    "the folder %s is made anew at the destination again and again (its "
+		    "UIDVALIDITY changes)",
+		    job->target_name);
 	}
-	if (cursor_same(now, &m->target))
-		return 0;
-	return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
-	    "the folder %s was made anew at the destination (its UIDVALIDITY changed), so that "
-	    "what "
-	    "was copied before cannot be told from what is there now",
-	    job->target_name);
+	m->target = *now;
+	return first ? ledger_save_folder(l->ledger, m, e) : 0;
 }
 
 void check_expect(struct folder_job *job, const struct expectation *x)
@@ -86,7 +85,7 @@ static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e
 	    .earlier = true};
 
 	(void)e;
-	if (row->target_id.len && row->pass > job->memory->finished)
+	if (row->target_id.len && row->pass > job->memory->finished && row->state != ROW_FOUND)
 		check_expect(job, &x);
 	return 0;
 }
@@ -210,11 +209,8 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 	qsort(job->stored, job->stored_count, sizeof(*job->stored), by_target);
 	if (l->to->changes(l->destination, &job->target, &ask, &sink, &told, e))
 		return -1;
-	if (told.reset)
-		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
-		    "the destination has rebuilt the folder %s during the copy (its UIDVALIDITY "
-		    "changed)",
-		    job->target_name);
+	if (check_same_target(l, job, &told.cursor, e))
+		return -1;
 	if (read_back_odd(&c, e))
 		return -1;
 	tell_missing(l, job);

@@ -75,10 +75,12 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 }
 
 /* Where in the destination folder nothing of ours can be below; and is it still the folder we knew? */
-static int set_floor(struct lane *l, struct folder_job *job, struct err *e)
+int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct cursor now;
 
+	if (job->floor_session == l->sessions)
+		return 0;
 	if (l->to->now(l->destination, &job->target, &now, e) || check_same_target(l, job, &now, e))
 		return -1;
 	job->floor_session = l->sessions;
@@ -112,9 +114,8 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 				return 0;
 			continue;
 		}
-		if (job->floor_session != l->sessions && set_floor(l, job, e))
-			return window_free(&w), -1;
-		if (ledger_intend(l->ledger, job->memory, w, &job->floor, e) ||
+		if (copy_floor(l, job, e) ||
+		    ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
 		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
 			return window_free(&w), -1;
 		if (l->to->put(l->destination, &job->target, w, e))
@@ -140,18 +141,34 @@ static int copy_doubted(struct lane *l, struct folder_job *job, struct err *e)
 	return resolve_folder(l, job, true, e) || copy_items(l, job, e) ? -1 : 0;
 }
 
+int look_folder(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (job->looked)
+		return 0;
+	if (!l->options->dry_run &&
+	    (reconcile_folder(l, job, e) || /* ids that do not tell what is there already */
+		check_recall(l, job, e) ||  /* what an interrupted run stored: not checked yet */
+		resolve_folder(l, job, false, e))) /* what it left in doubt */
+		return -1;
+	if (plan_folder(l, job, e)) /* what is new, what changed, what has gone */
+		return -1;
+	job->looked = true;
+	return 0;
+}
+
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
-	if (check_recall(l, job, e) || /* what an interrupted run stored: not checked yet */
-	    resolve_folder(l, job, false, e) || /* what it left in doubt */
-	    plan_folder(l, job, e) ||           /* what is new, what changed */
-	    copy_items(l, job, e) ||            /* every new item */
-	    copy_doubted(l, job, e) ||          /* and those that may have been there */
-	    resolve_folder(l, job, true, e) ||  /* ids that receipts did not tell */
-	    check_stored(l, job, e) ||          /* is it all there? */
-	    check_gone(l, job, e) ||            /* what the source did not give: is it gone? */
-	    mark_folder(l, job, e) ||           /* flags that changed */
-	    check_standing(l, job, e))          /* what older passes could not copy */
+	if (look_folder(l, job, e))
+		return -1;
+	plan_count(l, job);
+	if (copy_items(l, job, e) ||           /* every new item */
+	    copy_doubted(l, job, e) ||         /* and those that may have been there */
+	    resolve_folder(l, job, true, e) || /* ids that receipts did not tell */
+	    check_stored(l, job, e) ||         /* is it all there? */
+	    check_gone(l, job, e) ||           /* what the source did not give: is it gone? */
+	    mark_folder(l, job, e) ||          /* flags that changed */
+	    gone_folder(l, job, e) ||          /* what is not at the source any more */
+	    check_standing(l, job, e))         /* what older passes could not copy */
 		return -1;
 	return ledger_finish(l->ledger, job->memory, &job->told.cursor, lane_max_size(l), e);
 }

@@ -9,7 +9,9 @@
 
 #include "flow/lane.h"
 
-#define LINK_TRIES 6 /* in a row without an item stored */
+#define LINK_TRIES 6        /* in a row without an item stored */
+#define RESETS 3            /* how often a folder may be made anew under our hands */
+#define MOVES_AMONG 100000u /* a new folder of more messages is not searched for moved ones */
 
 /* ---- links ---- */
 
@@ -89,6 +91,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->todo);
 	free(job->stored);
 	free(job->changes);
+	free(job->vanished);
 	free(job->gone);
 	free(job->facts);
 	arena_free(&job->arena);
@@ -134,6 +137,8 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->wanted = 0;
 	job->planned = 0;
 	job->undecided = false;
+	job->vanished_count = 0;
+	job->looked = false;
 }
 
 /* The folder is given up; its exception is of a folder's cause, whatever the accident was. */
@@ -143,25 +148,48 @@ static int fail_job(struct lane *l, struct folder_job *job, const struct err *e)
 
 	lane_exception(l, job, cause, (struct view){0}, "", "%s", e->text);
 	l->summary->folders_failed++;
+	job->usable = false;
 	return 0;
 }
 
-/* One folder through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
-static int try_job(struct lane *l, struct folder_job *job, struct err *e)
+/* A server made the folder anew, or went back in time, while or before we worked on it: its messages are
+ * recognised, but not for ever. */
+static bool is_reset(struct folder_job *job, const struct err *e)
+{
+	return e->cause == CAUSE_FOLDER_RESET && (job->source_reset || job->target_reset) &&
+	       job->resets++ < RESETS;
+}
+
+typedef int work(struct lane *l, struct folder_job *job, struct err *e);
+
+static int look_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	return plan_is_idle(l, job) ? 0 : look_folder(l, job, e);
+}
+
+static int copy_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	return plan_is_idle(l, job) ? idle_job(l, job, e) : copy_folder(l, job, e);
+}
+
+/* Work on one folder, through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
+static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct err *e)
 {
 	uint64_t stored = l->summary->items_stored;
 	unsigned tries = 0;
 	bool lent;
 
 	for (;;) {
-		if (!lane_connect(l, e) &&
-		    !(plan_is_idle(l, job) ? idle_job(l, job, e) : copy_folder(l, job, e)))
+		if (!lane_connect(l, e) && !do_it(l, job, e))
 			return 0;
 		lent = copy_abandon(l, job); /* receipts that came count as progress */
 		if (e->scope <= ERR_FOLDER) {
 			if (lent)
 				lane_disconnect(l, job);
-			return fail_job(l, job, e);
+			if (!is_reset(job, e))
+				return fail_job(l, job, e);
+			restart_job(l, job);
+			continue;
 		}
 		tries = l->summary->items_stored == stored ? tries : 0;
 		stored = l->summary->items_stored;
@@ -179,21 +207,104 @@ static int try_job(struct lane *l, struct folder_job *job, struct err *e)
 	return -1;
 }
 
-static int run_job(struct lane *l, size_t index, struct err *e)
+static int run_job(struct lane *l, struct folder_job *job, struct err *e)
 {
-	struct folder_job job;
-	int failed;
+	begin_job(l, job);
+	if (try_job(l, job, copy_job, e))
+		return -1;
+	end_job(l, job);
+	folders_job_free(job);
+	return 0;
+}
 
-	if (!folders_job(l, index, &job)) {
-		l->summary->folders_failed++;
+/* ---- the account, before anything is sent ---- */
+
+static bool anything_went(const struct lane *l)
+{
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].vanished_count)
+			return true;
+	return false;
+}
+
+/* Look at the folders that earlier passes finished, or at the others, into which something may have
+ * moved. */
+static int look_at(struct lane *l, bool finished, struct err *e)
+{
+	for (size_t i = 0; i < l->job_count; i++) {
+		struct folder_job *job = &l->jobs[i];
+
+		if (!job->usable || (job->memory->cursor.text[0] != '\0') != finished)
+			continue;
+		if (!finished && !l->options->dry_run && job->source->messages > MOVES_AMONG)
+			continue;
+		if (try_job(l, job, look_job, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int move_over(struct lane *l, struct err *e)
+{
+	unsigned tries = 0;
+
+	while (lane_connect(l, e) || move_items(l, e)) {
+		if (e->scope <= ERR_FOLDER)
+			return 0; /* what was not moved is sent */
+		if (mend(l, NULL, &tries, e))
+			return -1;
+		for (size_t i = 0; i < l->job_count; i++)
+			if (l->jobs[i].looked)
+				restart_job(l, &l->jobs[i]);
+		if (look_at(l, true, e) || look_at(l, false, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* What moved between folders, and how much has gone, only all of them together tell. */
+static int plan_account(struct lane *l, struct err *e)
+{
+	if (look_at(l, true, e))
+		return -1;
+	if (!anything_went(l) && !l->options->dry_run) {
+		gone_guard(l);
 		return 0;
 	}
-	begin_job(l, &job);
-	failed = try_job(l, &job, e);
-	if (!failed)
-		end_job(l, &job);
-	folders_job_free(&job);
-	return failed;
+	if (look_at(l, false, e) || move_over(l, e))
+		return -1;
+	gone_guard(l);
+	return 0;
+}
+
+/* What would be done. */
+static void tally(struct lane *l)
+{
+	struct copy_summary *sum = l->summary;
+
+	sum->dry_run = true;
+	for (size_t i = 0; i < l->job_count; i++) {
+		const struct folder_job *job = &l->jobs[i];
+
+		if (!job->usable)
+			continue;
+		sum->folders++;
+		sum->items_at_source += job->looked ? job->told.total : job->source->messages;
+		sum->items_before += job->memory->stored + job->memory->found;
+		sum->planned_items += job->todo_count;
+		for (size_t k = 0; k < job->todo_count; k++)
+			sum->planned_bytes += job->todo[k].size;
+		sum->planned_marks += job->change_count;
+		sum->items_gone += job->vanished_count;
+		if (l->options->deletions == DELETIONS_MIRROR && !l->hold_deletions)
+			sum->planned_removals += job->vanished_count + job->memory->gone;
+	}
+}
+
+/* Recognise and remember, nothing else. */
+static int rebuild_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	return reconcile_folder(l, job, e);
 }
 
 static int prepare(struct lane *l, struct err *e)
@@ -215,13 +326,43 @@ static int prepare(struct lane *l, struct err *e)
 	return 0;
 }
 
+static void begin_jobs(struct lane *l)
+{
+	l->jobs = mem_new(l->map.count + 1, sizeof(*l->jobs));
+	l->job_count = l->map.count;
+	for (size_t i = 0; i < l->job_count; i++) {
+		folders_job(l, i, &l->jobs[i]);
+		l->summary->folders_failed += !l->jobs[i].usable;
+	}
+}
+
+static int run_jobs(struct lane *l, struct err *e)
+{
+	if (l->options->rebuild) {
+		for (size_t i = 0; i < l->job_count; i++)
+			if (l->jobs[i].usable && try_job(l, &l->jobs[i], rebuild_job, e))
+				return -1;
+		return 0;
+	}
+	if (plan_account(l, e))
+		return -1;
+	if (l->options->dry_run) {
+		tally(l);
+		return 0;
+	}
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].usable && run_job(l, &l->jobs[i], e))
+			return -1;
+	return 0;
+}
+
 static int run(struct lane *l, struct err *e)
 {
 	if (prepare(l, e))
 		return -1;
-	for (size_t i = 0; i < l->map.count; i++)
-		if (run_job(l, i, e))
-			return -1;
+	begin_jobs(l);
+	if (run_jobs(l, e))
+		return -1;
 	l->summary->checked = l->summary->items_checked == l->summary->items_stored;
 	l->progress.phase = COPY_DONE;
 	lane_progress(l);
@@ -250,6 +391,9 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 static void close_lane(struct lane *l)
 {
 	lane_disconnect(l, NULL);
+	for (size_t i = 0; i < l->job_count; i++)
+		folders_job_free(&l->jobs[i]);
+	free(l->jobs);
 	name_map_free(&l->map);
 	folder_list_free(&l->source_folders);
 	folder_list_free(&l->target_folders);

@@ -13,6 +13,11 @@ struct flow_options {
 	int settle_ms;     /* how long a destination may take to show a message after a lost link */
 	bool retry_refused;
 	bool all_namespaces; /* shared and other users' folders too */
+	bool dry_run;        /* look and plan; change nothing at either end nor in the ledger */
+	bool recreate;       /* destination folders that are missing are made again */
+	bool rebuild;        /* recognise what is at both ends, copy nothing */
+	enum deletions deletions;
+	unsigned deletions_limit; /* percent of the mailbox's items */
 	struct verify_options verify;
 };
 

@@ -69,21 +69,77 @@ static void start_map(struct lane *l)
 	for (size_t i = 0; i < count; i++) {
 		const struct ledger_folder *m = ledger_folder(l->ledger, sources[i]->raw);
 
-		l->map.entries[i].remembered = m->target_depth ? m->target_parts : NULL;
+		l->map.entries[i].remembered =
+		    m->target_depth && !m->renamed ? m->target_parts : NULL;
 		l->map.entries[i].remembered_depth = m->target_depth;
 		if (l->suspicions >= SUSPICIONS && view_eq(l->suspect, m->source_raw))
 			l->map.entries[i].attempt = ATTEMPTS;
 	}
 }
 
+/* The old name stays where the new one is taken or refused. */
+static void keep_name(struct lane *l, struct name_map_entry *entry, struct ledger_folder *m)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+	lane_note(l, "the folder %s was renamed at the source; at the destination it stays %s",
+	    folder_display(&scratch, entry->source->parts, entry->source->depth),
+	    folder_display(&scratch, m->target_parts, m->target_depth));
+	entry->parts = m->target_parts;
+	entry->depth = m->target_depth;
+}
+
+/* Renamed at the source: so it is here, unless the destination has both names or none. */
+static int rename_target(
+    struct lane *l, struct name_map_entry *entry, struct ledger_folder *m, struct err *e)
+{
+	const struct folder *old = folder_list_find(&l->target_folders, m->target_raw);
+	const struct folder *there =
+	    mapping_find_path(&l->target_folders, entry->parts, entry->depth);
+	struct err refusal;
+	struct view raw;
+
+	m->renamed = false;
+	if (mapping_same_path(m->target_parts, m->target_depth, entry->parts, entry->depth))
+		return 0;
+	if (!old && there) /* it went with its parent */
+		return ledger_set_target(l->ledger, m, entry->parts, entry->depth, there->raw, e);
+	if (!old)
+		return 0;
+	if (there || old->role != ROLE_NONE) {
+		keep_name(l, entry, m);
+		return 0;
+	}
+	if (!l->to->make(l->destination, old->raw, entry->parts, entry->depth, entry->source->role,
+		old->subscribed, &l->map.arena, &raw, &refusal)) {
+		l->summary->folders_renamed++;
+		return ledger_set_target(l->ledger, m, entry->parts, entry->depth, raw, e) ||
+			       list_target(l, e)
+			   ? -1
+			   : 0;
+	}
+	if (refusal.scope == ERR_FOLDER) {
+		keep_name(l, entry, m);
+		return 0;
+	}
+	*e = refusal;
+	return -1;
+}
+
 static int make_folder(struct lane *l, struct name_map_entry *entry, struct err *e)
 {
 	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
-	const struct folder *there =
-	    mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	bool subscribe = entry->source->subscribed && !m->subscribed;
+	const struct folder *there;
 	struct view raw;
 
+	if (m->renamed && rename_target(l, entry, m, e))
+		return -1;
+	there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
+	if (l->options->dry_run) {
+		l->summary->planned_folders += !there;
+		return 0;
+	}
 	if (there && there->selectable && (!subscribe || there->subscribed))
 		raw = there->raw;
 	else if (l->to->make(l->destination, (struct view){0}, entry->parts, entry->depth,
@@ -103,13 +159,18 @@ static void suspect(struct lane *l, const struct name_map_entry *entry)
 	l->suspect = m->source_raw;
 }
 
+static bool is_lost(const struct lane *l, const struct name_map_entry *entry)
+{
+	return ledger_folder(l->ledger, entry->source->raw)->lost;
+}
+
 /* Parents before children. */
 static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
 {
 	for (size_t i = 0; i < l->map.count; i++) {
 		struct name_map_entry *entry = &l->map.entries[i];
 
-		if (entry->depth != depth || entry->attempt >= ATTEMPTS ||
+		if (entry->depth != depth || entry->attempt >= ATTEMPTS || is_lost(l, entry) ||
 		    !make_folder(l, entry, e))
 			continue;
 		if (e->scope != ERR_FOLDER) {
@@ -152,7 +213,7 @@ static int verify_made(struct lane *l, bool *again, struct err *e)
 		struct name_map_entry *entry = &l->map.entries[i];
 		const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
 
-		if (entry->attempt >= ATTEMPTS ||
+		if (entry->attempt >= ATTEMPTS || m->lost ||
 		    !mapping_same_path(
 			m->target_parts, m->target_depth, entry->parts, entry->depth) ||
 		    folder_list_find(&l->target_folders, m->target_raw))
@@ -214,6 +275,8 @@ int folders_prepare(struct lane *l, struct err *e)
 	name_map_free(&l->map);
 	if (list_source(l, e) || list_target(l, e))
 		return -1;
+	if (follow_folders(l, e))
+		return -1;
 	tell_left_out(l);
 	start_map(l);
 	known = arena_new(&scratch, l->map.count, sizeof(*known));
@@ -226,17 +289,22 @@ int folders_prepare(struct lane *l, struct err *e)
 	return 0;
 }
 
-bool folders_job(struct lane *l, size_t index, struct folder_job *job)
+void folders_job(struct lane *l, size_t index, struct folder_job *job)
 {
 	const struct name_map_entry *entry = &l->map.entries[index];
+	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+	const struct folder *there;
 
-	if (entry->attempt >= ATTEMPTS)
-		return false;
-	*job = (struct folder_job){.source = entry->source};
-	job->memory = ledger_folder(l->ledger, entry->source->raw);
-	job->target = (struct folder){
-	    .raw = job->memory->target_raw, .parts = entry->parts, .depth = entry->depth};
+	*job = (struct folder_job){.source = entry->source, .memory = m};
+	job->target =
+	    (struct folder){.raw = m->target_raw, .parts = entry->parts, .depth = entry->depth};
 	job->name = folder_display(&job->arena, entry->source->parts, entry->source->depth);
 	job->target_name = folder_display(&job->arena, entry->parts, entry->depth);
-	return true;
+	job->usable = entry->attempt < ATTEMPTS && !m->lost;
+	if (m->lost)
+		lane_exception(l, job, CAUSE_FOLDER_LOST, (struct view){0}, "",
+		    "it was deleted at the destination, or renamed so that it cannot be told");
+	there = folder_list_find(&l->target_folders, m->target_raw);
+	ledger_set_objects(
+	    l->ledger, m, entry->source->object, there ? there->object : (struct view){0});
 }

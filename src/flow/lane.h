@@ -6,6 +6,8 @@
  *   folders.c  which folder goes where      plan.c     what is to be done in one folder
  *   window.c   items into windows           resolve.c  what became of intents in doubt
  *   check.c    is it all there?             mark.c     flags that changed at the source
+ *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
+ *   gone.c     what went at the source      follow.c   folders that were renamed
  *   lane.c     what is told to the controller */
 #pragma once
 
@@ -38,7 +40,10 @@ struct lane {
 	/* The folder whose making was under way when the link was lost, and how often in a row. */
 	struct view suspect;
 	unsigned suspicions;
-	uint64_t ahead_items; /* in folders not looked at yet: an estimate */
+	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
+	struct folder_job *jobs; /* one a folder of the map, in its order */
+	size_t job_count;
+	bool hold_deletions; /* more has gone than the limit allows: nothing is removed */
 };
 
 /* An item to be fetched and put. */
@@ -74,6 +79,8 @@ struct change {
 
 /* One folder on its way. */
 struct folder_job {
+	bool usable; /* it has a destination folder, and did not fail yet */
+	bool looked; /* look_folder is done: what follows is known */
 	const struct folder *source;
 	struct folder target;           /* raw and parts */
 	const char *name, *target_name; /* for people */
@@ -87,6 +94,8 @@ struct folder_job {
 	size_t stored_count, stored_size;
 	struct change *changes;
 	size_t change_count, change_size;
+	struct ledger_row *vanished; /* rows of items that are not at the source any more */
+	size_t vanished_count, vanished_size;
 	struct window_item *gone; /* perhaps; ids and nothing else that points */
 	size_t gone_count, gone_size;
 	struct todo *facts; /* what the sweep told of the doubted ones */
@@ -99,6 +108,9 @@ struct folder_job {
 	uint64_t stored_before, bytes_before; /* and done before it */
 	unsigned floor_session; /* the lane's session in which now() was asked; 0 = none */
 	bool recalled;
+	bool source_reset, target_reset; /* ids there mean other items than the ledger's */
+	unsigned resets;
+	bool glanced;   /* the listing's glance was looked at: it is older than what we know now */
 	unsigned holds; /* how often in a row the destination asked for patience */
 	bool careful;   /* the window under way is one that is put again */
 	bool undecided; /* the destination never came to rest after a lost link */
@@ -106,6 +118,10 @@ struct folder_job {
 };
 
 /* ---- copy.c ---- */
+/* What is to be done in the folder; nothing is sent yet. Again like copy_folder. */
+int look_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* Where in the destination folder nothing of ours can be below: asked once a session. */
+int copy_floor(struct lane *l, struct folder_job *job, struct err *e);
 /* One folder, from its doubts to its cursor. Idempotent: after an error of scope link it is called
  * again with fresh sessions and a restarted job. */
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
@@ -125,9 +141,18 @@ uint64_t lane_max_size(const struct lane *l);
 /* List both sides, map and make what is missing. Folders refused are told as exceptions, and have
  * no target_raw in memory. */
 int folders_prepare(struct lane *l, struct err *e);
-/* Ready for copy_folder; false = this folder is not copied (said already). */
-bool folders_job(struct lane *l, size_t index, struct folder_job *job);
+/* Ready for look_folder; not usable = this folder is not copied (said already). */
+void folders_job(struct lane *l, size_t index, struct folder_job *job);
 void folders_job_free(struct folder_job *job);
+
+/* ---- follow.c ---- */
+/* Folders that were renamed since the last pass, at either end: their memory goes with them, and says
+ * so (renamed, lost). Between listing and mapping. */
+int follow_folders(struct lane *l, struct err *e);
+
+/* ---- reconcile.c ---- */
+/* Recognise what is at both ends already, where ids do not tell. Does nothing where they do. */
+int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- plan.c ---- */
 /* Is it certain from the listing alone that there is nothing to do? */
@@ -140,6 +165,24 @@ int plan_ids(
 /* An item in doubt was adopted: what the sweep told of it meanwhile counts now. */
 int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct err *e);
 void plan_add(struct folder_job *job, const struct todo *t);
+/* What the ledger's row of an item and its flags now ask for, where they differ. */
+void plan_change(struct folder_job *job, const struct ledger_row *row, uint32_t flags);
+/* A fact of an item in doubt, for plan_adopted. */
+void plan_keep_fact(struct folder_job *job, const struct todo *t);
+/* Into the progress: what todo holds now. */
+void plan_count(struct lane *l, struct folder_job *job);
+
+/* ---- move.c ---- */
+/* What went from one folder and is new in another moves at the destination too. All jobs that can be
+ * concerned have been looked at; what moved leaves their todo and vanished. */
+int move_items(struct lane *l, struct err *e);
+
+/* ---- gone.c ---- */
+/* Rows of items that went: remembered as gone, or (deletions mirrored) removed at the destination
+ * where they are ours and untouched. */
+int gone_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* Before any is removed: is it more than the limit allows? */
+void gone_guard(struct lane *l);
 
 /* ---- window.c ---- */
 /* The next window of todo, NULL = none left. Items too big are refused on the way. */
@@ -157,6 +200,8 @@ int window_settle(struct lane *l, struct folder_job *job, struct window **w, str
 /* Find out what became of the intents on record. Not FINAL: those not found are kept for the end
  * (job->doubted); FINAL: they are released and go to todo. */
 int resolve_folder(struct lane *l, struct folder_job *job, bool final, struct err *e);
+/* Give the destination folder time to come to rest. */
+int resolve_rest(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- check.c ---- */
 /* Is the destination folder, seen at NOW, the one that the ledger's ids speak of? Remembers it the

@@ -1,12 +1,14 @@
 /* plan.c - what is to be done in one folder: the source's facts since the cursor, held against the
  * ledger. Before copy.c's windows. Promises: an item with a row is never planned for upload again,
- * one without is never left out; items kept in doubt wait for the end. Does not: fetch bodies. */
+ * one without is never left out; items kept in doubt wait for the end; an item counts as gone only
+ * when what the source counts in the folder bears it out. Does not: fetch bodies. */
 #include "flow/lane.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BATCH 512u
+#define SUSPECTS 64u /* headers read to tell whether ids were given out twice */
 
 struct planner {
 	struct lane *l;
@@ -19,6 +21,15 @@ struct planner {
 	char highest_text[64];
 	struct view highest; /* id so far, in natural order */
 	bool disorder;       /* an id came that was not above it: maybe one told twice */
+	/* what has gone */
+	uint64_t fresh;    /* facts without a row of something present */
+	uint64_t *present; /* hashes of the ids told, where there are rows to hold against them */
+	size_t present_count, present_size;
+	struct view *went; /* ids told as gone */
+	size_t went_count, went_size;
+	/* items whose size is not what it was: perhaps another's id */
+	struct ledger_row *suspects;
+	size_t suspect_count, suspect_size;
 };
 
 static void *grow(void *array, size_t count, size_t *size, size_t each)
@@ -44,9 +55,8 @@ static void plan_new(struct planner *p, const struct todo *from, unsigned was)
 	plan_add(p->job, &t);
 }
 
-static void plan_change(struct planner *p, const struct ledger_row *row, uint32_t flags)
+void plan_change(struct folder_job *job, const struct ledger_row *row, uint32_t flags)
 {
-	struct folder_job *job = p->job;
 	struct change c = {*row, flags};
 
 	c.row.source_id = arena_copy(&job->arena, row->source_id);
@@ -68,7 +78,7 @@ static bool is_doubted(const struct folder_job *job, struct view id)
 }
 
 /* Its flags may have changed while it is in doubt, and will not be told again. */
-static void keep_doubted_fact(struct folder_job *job, const struct todo *t)
+void plan_keep_fact(struct folder_job *job, const struct todo *t)
 {
 	struct todo *copy;
 
@@ -78,15 +88,40 @@ static void keep_doubted_fact(struct folder_job *job, const struct todo *t)
 	copy->id = arena_copy(&job->arena, t->id);
 }
 
-/* A fact meets its row. */
-static void judge(struct planner *p, const struct todo *t, const struct ledger_row *row)
+static struct ledger_row keep_row(struct folder_job *job, const struct ledger_row *row)
 {
+	struct ledger_row copy = *row;
+
+	copy.source_id = arena_copy(&job->arena, row->source_id);
+	copy.target_id = arena_copy(&job->arena, row->target_id);
+	copy.reason = "";
+	return copy;
+}
+
+static void suspect(struct planner *p, const struct ledger_row *row)
+{
+	p->suspects = grow(p->suspects, p->suspect_count, &p->suspect_size, sizeof(*p->suspects));
+	p->suspects[p->suspect_count++] = keep_row(p->job, row);
+}
+
+/* A fact meets its row. */
+static int judge(
+    struct planner *p, const struct todo *t, const struct ledger_row *row, struct err *e)
+{
+	p->fresh += !row || row->gone;
 	if (!row && is_doubted(p->job, t->id))
-		keep_doubted_fact(p->job, t);
+		plan_keep_fact(p->job, t);
 	else if (!row)
 		plan_new(p, t, 0);
-	else if (row && row->target_id.len && row->source_base != t->flags)
-		plan_change(p, row, t->flags);
+	if (!row)
+		return 0;
+	if (row->size && t->size && row->size != t->size)
+		suspect(p, row);
+	if (row->target_id.len && row->source_base != t->flags)
+		plan_change(p->job, row, t->flags);
+	if (row->gone && !p->l->options->dry_run) /* it is back */
+		return ledger_gone(p->l->ledger, p->job->memory, row, false, e);
+	return 0;
 }
 
 static int judge_batch(struct planner *p, struct err *e)
@@ -100,7 +135,8 @@ static int judge_batch(struct planner *p, struct err *e)
 	if (ledger_find(p->l->ledger, p->job->memory, ids, p->count, rows, found, &p->arena, e))
 		return -1;
 	for (size_t i = 0; i < p->count; i++)
-		judge(p, &p->batch[i], found[i] ? &rows[i] : NULL);
+		if (judge(p, &p->batch[i], found[i] ? &rows[i] : NULL, e))
+			return -1;
 	p->count = 0;
 	arena_clear(&p->arena);
 	return 0;
@@ -145,13 +181,40 @@ static uint64_t drop_twice_told(struct planner *p)
 	return told - kept;
 }
 
+/* FNV-1a. Two ids of one hash would make a gone item seem present: it is only kept. */
+static uint64_t hash_id(struct view id)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < id.len; i++)
+		hash = (hash ^ (unsigned char)id.data[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+static void note_present(struct planner *p, struct view id)
+{
+	if (!ledger_alive(p->job->memory))
+		return; /* nothing can have gone */
+	p->present = grow(p->present, p->present_count, &p->present_size, sizeof(*p->present));
+	p->present[p->present_count++] = hash_id(id);
+}
+
+static void note_gone(struct planner *p, struct view id)
+{
+	p->went = grow(p->went, p->went_count, &p->went_size, sizeof(*p->went));
+	p->went[p->went_count++] = arena_copy(&p->job->arena, id);
+}
+
 static int take_fact(void *arg, const struct fact *fact, struct err *e)
 {
 	struct planner *p = arg;
 
-	if (fact->gone)
+	if (fact->gone) {
+		note_gone(p, fact->id);
 		return 0;
+	}
 	p->seen++;
+	note_present(p, fact->id);
 	note_order(p, fact->id);
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
@@ -240,7 +303,8 @@ static int plan_owed_rows(struct lane *l, struct folder_job *job, struct owed *o
 	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
 		return -1;
 	for (size_t i = 0; i < o->count; i++)
-		if (!p.here[i] && ledger_forget(l->ledger, job->memory, &o->rows[i], e))
+		if (!p.here[i] && !l->options->dry_run &&
+		    ledger_forget(l->ledger, job->memory, &o->rows[i], e))
 			return -1;
 	return 0;
 }
@@ -284,7 +348,6 @@ int plan_ids(
 int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	struct planner p = {.l = l, .job = job};
 	struct ledger_row row;
 	bool found;
 
@@ -294,7 +357,7 @@ int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct 
 		if (ledger_find(l->ledger, job->memory, &id, 1, &row, &found, &scratch, e))
 			return -1;
 		if (found && row.source_base != job->facts[i].flags)
-			plan_change(&p, &row, job->facts[i].flags);
+			plan_change(job, &row, job->facts[i].flags);
 	}
 	return 0;
 }
@@ -306,11 +369,12 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 	const struct ledger_folder *m = job->memory;
 
 	return job->source->glance_cursor && !strcmp(m->cursor.text, job->source->glance_cursor) &&
-	       !m->open && !m->owed && !m->floor.text[0] &&
+	       !m->open && !m->owed && !m->floor.text[0] && !job->source_reset &&
+	       !job->target_reset && !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
 	       !(l->options->retry_refused && m->refused) && !limit_moved(l, m);
 }
 
-static void count_plan(struct lane *l, struct folder_job *job)
+void plan_count(struct lane *l, struct folder_job *job)
 {
 	uint64_t bytes = 0;
 
@@ -339,33 +403,193 @@ static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen
 	job->told.cursor = job->memory->cursor;
 }
 
+/* ---- what has gone ---- */
+
+static void vanish(struct folder_job *job, const struct ledger_row *row)
+{
+	job->vanished =
+	    grow(job->vanished, job->vanished_count, &job->vanished_size, sizeof(*job->vanished));
+	job->vanished[job->vanished_count++] = keep_row(job, row);
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int take_alive(void *arg, const struct ledger_row *row, struct err *e)
+{
+	struct planner *p = arg;
+	uint64_t hash = hash_id(row->source_id);
+
+	(void)e;
+	if (!row->gone && !(p->present_count && bsearch(&hash, p->present, p->present_count,
+						    sizeof(hash), compare_hashes)))
+		vanish(p->job, row);
+	return 0;
+}
+
+/* Rows whose ids were not among those told. */
+static int find_absent(struct planner *p, struct err *e)
+{
+	if (p->present_count)
+		qsort(p->present, p->present_count, sizeof(*p->present), compare_hashes);
+	return ledger_each_row(p->l->ledger, p->job->memory, take_alive, p, e);
+}
+
+static int take_id(void *arg, const struct fact *fact, struct err *e)
+{
+	(void)e;
+	if (!fact->gone)
+		note_present(arg, fact->id);
+	return 0;
+}
+
+/* All ids there are; an answer that is shorter than the folder proves nothing. */
+static int list_ids(struct planner *p, struct err *e)
+{
+	struct changes_ask ask = {.only_ids = true};
+	struct fact_sink sink = {take_id, p};
+	struct changes_told told;
+
+	p->present_count = 0;
+	p->job->vanished_count = 0;
+	if (p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e))
+		return -1;
+	return p->present_count < told.total ? 0 : find_absent(p, e);
+}
+
+/* What the source says has gone, as far as it is ours and was there. */
+static int take_went(struct planner *p, struct err *e)
+{
+	struct ledger_row rows[BATCH];
+	bool found[BATCH];
+	size_t kept = 0;
+
+	if (p->went_count)
+		qsort(p->went, p->went_count, sizeof(*p->went), compare_views);
+	for (size_t i = 0; i < p->went_count; i++)
+		if (!kept || !view_eq(p->went[i], p->went[kept - 1]))
+			p->went[kept++] = p->went[i];
+	p->went_count = kept;
+	for (size_t at = 0; at < p->went_count; at += BATCH) {
+		size_t count = p->went_count - at < BATCH ? p->went_count - at : BATCH;
+
+		if (ledger_find(p->l->ledger, p->job->memory, p->went + at, count, rows, found,
+			&p->arena, e))
+			return -1;
+		for (size_t i = 0; i < count; i++)
+			if (found[i] && !rows[i].gone)
+				vanish(p->job, &rows[i]);
+		arena_clear(&p->arena);
+	}
+	return 0;
+}
+
+/* What it tells of the gone is believed when the numbers agree; else all ids are asked for. */
+static int find_gone(struct planner *p, uint64_t twice_told, struct err *e)
+{
+	struct folder_job *job = p->job;
+	uint64_t alive = ledger_alive(job->memory), fresh = p->fresh - twice_told;
+
+	if (!alive)
+		return 0;
+	if (job->told.complete)
+		return p->seen - twice_told < job->told.total ? 0 : find_absent(p, e);
+	if (job->told.gone_told && take_went(p, e))
+		return -1;
+	if (alive - job->vanished_count + fresh == job->told.total)
+		return 0;
+	return list_ids(p, e);
+}
+
+/* ---- ids given out twice ---- */
+
+struct proof {
+	const struct planner *p;
+	bool other;
+};
+
+static int take_proof(void *arg, const struct fact *fact, struct err *e)
+{
+	struct proof *proof = arg;
+
+	(void)e;
+	for (size_t i = 0; fact->has_identity && i < proof->p->suspect_count; i++)
+		if (view_eq(proof->p->suspects[i].source_id, fact->id))
+			proof->other |= memcmp(proof->p->suspects[i].digest, fact->identity.header,
+					    sizeof(fact->identity.header)) != 0;
+	return 0;
+}
+
+/* A message never changes its size: where one seems to, its header tells whether it is the one that
+ * we knew. */
+static int check_suspects(struct planner *p, struct err *e)
+{
+	struct proof proof = {p, false};
+	struct view ids[SUSPECTS];
+	struct changes_ask ask = {.identity = true, .ids = ids};
+	struct fact_sink sink = {take_proof, &proof};
+	struct changes_told told;
+
+	for (size_t i = 0; i < p->suspect_count && ask.count < SUSPECTS; i++)
+		ids[ask.count++] = p->suspects[i].source_id;
+	if (ask.count && p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e))
+		return -1;
+	p->job->told.back = p->job->told.back || proof.other;
+	return 0;
+}
+
+/* ---- the sweep ---- */
+
+static int sweep(struct planner *p, struct err *e)
+{
+	struct lane *l = p->l;
+	struct folder_job *job = p->job;
+	struct fact_sink sink = {take_fact, p};
+	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true};
+	uint64_t twice_told;
+
+	if (plan_owed(l, job, e))
+		return -1;
+	p->first = job->todo_count;
+	if (l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
+	    judge_batch(p, e) || check_suspects(p, e))
+		return -1;
+	if (job->told.reset || job->told.back)
+		return 0;
+	twice_told = drop_twice_told(p);
+	check_complete(l, job, p->seen - twice_told);
+	return find_gone(p, twice_told, e);
+}
+
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct planner *p = NEW(struct planner);
-	struct fact_sink sink = {take_fact, p};
 	struct ledger_folder *m = job->memory;
-	struct changes_ask ask = {.since = &m->cursor};
 	int failed;
 
 	p->l = l;
 	p->job = job;
-	failed = plan_owed(l, job, e) || (p->first = job->todo_count, 0) ||
-		 l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
-		 judge_batch(p, e);
-	if (!failed)
-		check_complete(l, job, p->seen - drop_twice_told(p));
+	failed = sweep(p, e);
 	arena_free(&p->arena);
+	free(p->present);
+	free(p->went);
+	free(p->suspects);
 	free(p);
 	if (failed)
 		return -1;
-	if (job->told.reset || (m->source.text[0] && !cursor_same(&job->told.cursor, &m->source)))
+	if (job->told.reset || job->told.back ||
+	    (m->source.text[0] && !cursor_same(&job->told.cursor, &m->source))) {
+		job->source_reset = true;
 		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
-		    "the source has rebuilt the folder %s since the last pass (its UIDVALIDITY "
-		    "changed, or its numbers went back as after a restore), so that its messages "
-		    "cannot be told from those copied before",
+		    "the folder %s is made anew at the source again and again (its UIDVALIDITY "
+		    "changes, or its numbers go back)",
 		    job->name);
-	count_plan(l, job);
-	if (m->source.text[0])
+	}
+	if (m->source.text[0] || l->options->dry_run)
 		return 0;
 	m->source = job->told.cursor;
 	return ledger_save_folder(l->ledger, m, e);

@@ -39,7 +39,7 @@ struct resolver {
 /* ---- rest ---- */
 
 /* Ask for `now` until it has stood still twice. */
-static int await_rest(struct lane *l, struct folder_job *job, struct err *e)
+int resolve_rest(struct lane *l, struct folder_job *job, struct err *e)
 {
 	int64_t pause = l->options->settle_ms / 8 + 1;
 	struct cursor before = {""}, now;
@@ -125,40 +125,6 @@ static void drop_twice_told(struct resolver *r)
 	r->candidate_count = kept;
 }
 
-static int find_candidates(struct resolver *r, struct err *e)
-{
-	struct lane *l = r->l;
-	struct ledger_folder *m = r->job->memory;
-	struct changes_ask ask = {.since = &m->tail, .only_new = true, .identity = true};
-	struct fact_sink sink = {take_candidate, r};
-	struct changes_told told;
-
-	if (l->to->changes(l->destination, &r->job->target, &ask, &sink, &told, e))
-		return -1;
-	if (told.reset)
-		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
-		    "the destination has rebuilt the folder %s while messages were on their way "
-		    "(its UIDVALIDITY changed)",
-		    r->job->target_name);
-	if (check_same_target(l, r->job, &told.cursor, e))
-		return -1;
-	if (!r->candidate_count)
-		return 0;
-	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_id);
-	drop_twice_told(r);
-	if (ledger_each_owner(l->ledger, m->target_raw, take_owner, r, e))
-		return -1;
-	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_header);
-	return 0;
-}
-
-/* ---- matching ---- */
-
-static bool same_date(const struct date *a, const struct date *b)
-{
-	return a->known && b->known && a->instant == b->instant;
-}
-
 /* The first candidate with that header digest; candidate_count = none. */
 static size_t first_with_header(const struct resolver *r, const struct identity *identity)
 {
@@ -188,6 +154,51 @@ static struct candidate *next_free(
 			return ++*at, c;
 	}
 	return NULL;
+}
+
+/* Another source's, surely stored and not located yet: one like it is set aside, preferring the last, as
+ * ours are matched from the first. */
+static int take_claim(void *arg, const struct identity *identity, struct err *e)
+{
+	struct resolver *r = arg;
+	size_t at = first_with_header(r, identity);
+	struct candidate *c, *last = NULL;
+
+	(void)e;
+	while ((c = next_free(r, identity, &at)))
+		last = c;
+	if (last)
+		last->taken = true;
+	return 0;
+}
+
+static int find_candidates(struct resolver *r, struct err *e)
+{
+	struct lane *l = r->l;
+	struct ledger_folder *m = r->job->memory;
+	struct changes_ask ask = {.since = &m->tail, .only_new = true, .identity = true};
+	struct fact_sink sink = {take_candidate, r};
+	struct changes_told told;
+
+	if (l->to->changes(l->destination, &r->job->target, &ask, &sink, &told, e))
+		return -1;
+	if (check_same_target(l, r->job, &told.cursor, e))
+		return -1;
+	if (!r->candidate_count)
+		return 0;
+	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_id);
+	drop_twice_told(r);
+	if (ledger_each_owner(l->ledger, m->target_raw, take_owner, r, e))
+		return -1;
+	qsort(r->candidates, r->candidate_count, sizeof(*r->candidates), by_header);
+	return ledger_each_claim(l->ledger, m, take_claim, r, e);
+}
+
+/* ---- matching ---- */
+
+static bool same_date(const struct date *a, const struct date *b)
+{
+	return a->known && b->known && a->instant == b->instant;
 }
 
 static struct candidate *find_match(struct resolver *r, const struct ledger_intent *i, bool dated)
@@ -364,9 +375,10 @@ static int give_up(struct resolver *r, const struct ledger_intent *i, struct vie
 	if (i->state == INTENT_UNLOCATED)
 		lane_exception(r->l, r->job, CAUSE_MISSING, i->source_id, i->msgid,
 		    "the destination took it, and does not show it any more");
-	else
+	else if (i->state != INTENT_PLACED) /* the plan that follows finds it by itself */
 		released[(*count)++] = arena_copy(&r->job->arena, i->source_id);
-	if (i->state != INTENT_UNLOCATED && (r->job->undecided || same_msgid(r, &i->identity)))
+	if (i->state != INTENT_UNLOCATED && i->state != INTENT_PLACED &&
+	    (r->job->undecided || same_msgid(r, &i->identity)))
 		lane_exception(r->l, r->job, CAUSE_IN_DOUBT, i->source_id, i->msgid,
 		    r->job->undecided
 			? "the connection was lost while it was stored and the destination did not "
@@ -388,7 +400,8 @@ static int settle_rest(struct resolver *r, bool final, struct err *e)
 	for (size_t i = 0; i < r->count; i++) {
 		if (r->done[i])
 			continue;
-		if (final || r->intents[i].state == INTENT_UNLOCATED
+		if (final || r->intents[i].state == INTENT_UNLOCATED ||
+			    r->intents[i].state == INTENT_PLACED
 			? give_up(r, &r->intents[i], released, &count, e)
 			: keep_doubted(r, &r->intents[i], e))
 			return -1;
@@ -436,7 +449,7 @@ static int resolve(struct resolver *r, bool final, struct err *e)
 		doubt = doubt || r->intents[i].state != INTENT_UNLOCATED;
 	log_debug(
 	    "%s: %zu intents to resolve%s", r->job->name, r->count, doubt ? ", in doubt" : "");
-	if ((doubt && await_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
+	if ((doubt && resolve_rest(r->l, r->job, e)) || drop_settled(r, e) || find_candidates(r, e))
 		return -1;
 	if (read_bodies(r, true, e) || match_all(r, e) || read_bodies(r, false, e) ||
 	    match_all(r, e) || match_altered(r, e))

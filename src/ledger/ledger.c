@@ -12,6 +12,8 @@
  *  6. A row is forgotten only when its item will be planned again from the source.
  *  7. The cursor is written after all rows it passes, and only when no intent is on record.
  *  8. Counts in the folder record are written with the rows they count.
+ *  9. A successor is invisible until it succeeds; that is one batch, durable before its predecessor's
+ *     rows are dropped.
  *
  * Does not: know what a cursor or an id means, wait for anything but the store. */
 #include "ledger/ledger.h"
@@ -21,6 +23,9 @@
 
 #include "ledger/schema.h"
 #include "model/identity.h"
+
+#define DROP_AT_ONCE 4096u    /* records dropped in one batch */
+#define SUCCESSOR 0x80000000u /* a folder has two numbers, so that no other can inherit its rows */
 
 struct ledger {
 	struct store *store;
@@ -132,6 +137,18 @@ static int flags_number(struct ledger *l, uint32_t id, uint32_t *number, struct 
 static uint32_t flags_id(const struct ledger *l, uint32_t number)
 {
 	return number < l->numbers ? l->id_of_number[number] : FLAGS_NONE;
+}
+
+/* A row of state WAS (0 = none) becomes one of state NOW (0 = none). */
+static void count_row(struct ledger_folder *f, unsigned was, unsigned now)
+{
+	uint64_t *const counts[] = {
+	    NULL, &f->stored, &f->stored, &f->refused, &f->owed, &f->found, &f->left};
+
+	if (was && *counts[was])
+		--*counts[was];
+	if (now)
+		++*counts[now];
 }
 
 static int put_row(
@@ -311,22 +328,42 @@ struct ledger_folder *ledger_folders(struct ledger *l)
 	return l->folders;
 }
 
-struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw)
+static uint32_t last_folder(const struct ledger *l)
 {
 	uint32_t number = 0;
+
+	for (const struct ledger_folder *f = l->folders; f; f = f->next)
+		number = (f->number & ~SUCCESSOR) > number ? f->number & ~SUCCESSOR : number;
+	return number;
+}
+
+struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw)
+{
 	struct ledger_folder *f;
 
-	for (f = l->folders; f; f = f->next) {
+	for (f = l->folders; f; f = f->next)
 		if (view_eq(f->source_raw, source_raw))
 			return f;
-		number = f->number > number ? f->number : number;
-	}
 	f = ARENA_NEW(&l->arena, struct ledger_folder);
-	f->number = number + 1;
+	f->number = last_folder(l) + 1;
 	f->source_raw = arena_copy(&l->arena, source_raw);
 	f->next = l->folders;
 	l->folders = f;
 	return f;
+}
+
+uint64_t ledger_alive(const struct ledger_folder *f)
+{
+	uint64_t all = f->stored + f->refused + f->owed + f->found + f->left;
+
+	return all > f->gone ? all - f->gone : 0;
+}
+
+int ledger_rename_folder(
+    struct ledger *l, struct ledger_folder *f, struct view source_raw, struct err *e)
+{
+	f->source_raw = arena_copy(&l->arena, source_raw);
+	return ledger_save_folder(l, f, e);
 }
 
 int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
@@ -344,6 +381,15 @@ int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *pa
 	f->target_depth = depth;
 	f->target_raw = arena_copy(&l->arena, raw);
 	return ledger_save_folder(l, f, e);
+}
+
+void ledger_set_objects(
+    struct ledger *l, struct ledger_folder *f, struct view source, struct view target)
+{
+	if (!view_eq(f->source_object, source))
+		f->source_object = arena_copy(&l->arena, source);
+	if (!view_eq(f->target_object, target))
+		f->target_object = arena_copy(&l->arena, target);
 }
 
 int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
@@ -472,34 +518,176 @@ static int take_folder_owner(void *arg, const struct store_row *record, struct e
 	return 0;
 }
 
-int ledger_each_owner(struct ledger *l, struct view target_raw,
-    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+/* The folders, of every source, that pour into one destination folder: into O->list. */
+static int find_owners(struct ledger *l, struct owners *o, struct err *e)
 {
-	struct owners pairs = {.destination = l->destination}, folders = {.target_raw = target_raw};
-	struct walk w = {.l = l, .take = take, .arg = arg};
+	struct owners pairs = {.destination = l->destination};
 	int result = flush(l, e);
 
 	if (!result)
 		result = l->store->ops->scan(l->store, view_of((char[]){SCHEMA_PAIR, 0}),
 		    (struct view){0}, 0, take_pair_owner, &pairs, e);
 	for (size_t i = 0; !result && i < pairs.count; i++)
-		result =
-		    scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, &folders, e);
+		result = scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, o, e);
+	free(pairs.list);
+	arena_free(&pairs.arena);
+	return result;
+}
+
+int ledger_each_owner(struct ledger *l, struct view target_raw,
+    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
+{
+	struct owners folders = {.target_raw = target_raw};
+	struct walk w = {.l = l, .take = take, .arg = arg};
+	int result = find_owners(l, &folders, e);
+
 	for (size_t i = 0; !result && i < folders.count; i++)
 		result = scan(
 		    l, SCHEMA_ROW, folders.list[i].pair, folders.list[i].number, take_walk, &w, e);
-	free(pairs.list);
 	free(folders.list);
-	arena_free(&pairs.arena);
 	arena_free(&folders.arena);
 	arena_free(&w.arena);
 	return result;
 }
 
+struct claims {
+	int (*take)(void *arg, const struct identity *identity, struct err *e);
+	void *arg;
+	struct arena arena;
+};
+
+static int take_claim(void *arg, const struct store_row *record, struct err *e)
+{
+	struct claims *c = arg;
+	struct ledger_intent i = {0};
+
+	arena_clear(&c->arena);
+	if (schema_get_intent(record->value, &i, &c->arena))
+		return damaged(e, "intent");
+	return i.state == INTENT_UNLOCATED ? c->take(c->arg, &i.identity, e) : 0;
+}
+
+int ledger_each_claim(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct identity *identity, struct err *e), void *arg,
+    struct err *e)
+{
+	struct owners folders = {.target_raw = f->target_raw};
+	struct claims c = {.take = take, .arg = arg};
+	int result = find_owners(l, &folders, e);
+
+	for (size_t i = 0; !result && i < folders.count; i++) {
+		const struct owner *o = &folders.list[i];
+
+		if (o->number != f->number || memcmp(o->pair, l->pair, sizeof(l->pair)))
+			result = scan(l, SCHEMA_INTENT, o->pair, o->number, take_claim, &c, e);
+	}
+	free(folders.list);
+	arena_free(&folders.arena);
+	arena_free(&c.arena);
+	return result;
+}
+
+/* ---- a folder whose ids have lost their meaning ---- */
+
+struct dropping {
+	struct ledger *l;
+	struct view after; /* the last key taken; empty = none */
+	char text[STORE_KEY_MAX];
+	size_t count;
+	struct store_batch batch;
+};
+
+static int take_dropped(void *arg, const struct store_row *record, struct err *e)
+{
+	struct dropping *d = arg;
+
+	(void)e;
+	if (store_batch_delete(&d->batch, record->key))
+		return 1;
+	memcpy(d->text, record->key.data, record->key.len);
+	d->after = view_make(d->text, record->key.len);
+	d->count++;
+	return 0;
+}
+
+/* All records of that kind and number, a batch at a time. */
+static int drop_all(struct ledger *l, enum schema_kind kind, uint32_t number, struct err *e)
+{
+	struct dropping *d = NEW(struct dropping);
+	int failed = 0;
+
+	store_batch_init(&d->batch);
+	do {
+		store_batch_clear(&d->batch);
+		d->count = 0;
+		schema_key(&l->key, kind, l->pair, number, (struct view){0});
+		failed = l->store->ops->scan(l->store, buf_view(&l->key), d->after, DROP_AT_ONCE,
+			     take_dropped, d, e) ||
+			 (d->count && l->store->ops->write(l->store, &d->batch, e));
+	} while (!failed && d->count);
+	store_batch_free(&d->batch);
+	free(d);
+	return failed ? -1 : 0;
+}
+
+static int drop_items(struct ledger *l, uint32_t number, struct err *e)
+{
+	return flush(l, e) || drop_all(l, SCHEMA_ROW, number, e) ||
+		       drop_all(l, SCHEMA_INTENT, number, e)
+		   ? -1
+		   : 0;
+}
+
+int ledger_successor(
+    struct ledger *l, const struct ledger_folder *f, struct ledger_folder **out, struct err *e)
+{
+	struct ledger_folder *next = ARENA_NEW(&l->arena, struct ledger_folder);
+
+	*next = (struct ledger_folder){.source_raw = f->source_raw,
+	    .target_parts = f->target_parts,
+	    .target_depth = f->target_depth,
+	    .target_raw = f->target_raw,
+	    .source_object = f->source_object,
+	    .target_object = f->target_object,
+	    .subscribed = f->subscribed};
+	next->number = f->number ^ SUCCESSOR;
+	*out = next;
+	return drop_items(l, next->number, e);
+}
+
+int ledger_put(struct ledger *l, struct ledger_folder *f, const struct ledger_row *row,
+    unsigned was, struct err *e)
+{
+	if (begin_group(l, e))
+		return -1;
+	count_row(f, was, row->state);
+	f->gone += row->gone && !was;
+	return put_row(l, f, row, e);
+}
+
+int ledger_succeed(
+    struct ledger *l, struct ledger_folder *f, struct ledger_folder *next, struct err *e)
+{
+	struct ledger_folder *link = f->next;
+	uint32_t old = f->number;
+	uint64_t ticket;
+
+	step(l, "succeed");
+	if (flush(l, e) || delete_record(l, SCHEMA_FOLDER, f, (struct view){0}, e))
+		return -1;
+	*f = *next;
+	f->next = link;
+	if (put_folder(l, f, e) || flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+	    l->store->ops->wait(l->store, ticket, e))
+		return -1;
+	step(l, "succeeded");
+	return drop_items(l, old, e);
+}
+
 /* ---- the way of one window ---- */
 
 int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
-    const struct cursor *now, struct err *e)
+    enum intent_state state, const struct cursor *now, struct err *e)
 {
 	bool first = f->open == 0;
 
@@ -514,13 +702,14 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 	for (size_t i = 0; i < w->count; i++) {
 		const struct window_item *item = &w->items[i];
 		struct ledger_intent intent = {.source_id = item->id,
-		    .state = INTENT_OPEN,
+		    .state = state,
 		    .identity = item->identity,
 		    .date = item->date,
 		    .date_told = item->date_told,
 		    .flags = item->flags,
 		    .flags_told = item->flags_told,
-		    .msgid = item->msgid};
+		    .msgid = item->msgid,
+		    .size = item->size};
 
 		if (item->state != ITEM_READ && item->state != ITEM_STREAM)
 			continue;
@@ -555,19 +744,9 @@ static struct ledger_row row_of_item(
 	    .cause = item->cause,
 	    .reason = item->reason};
 
-	memcpy(row.digest, identity_row_digest(&item->identity), sizeof(row.digest));
+	row.size = item->size;
+	memcpy(row.digest, item->identity.header, sizeof(row.digest));
 	return row;
-}
-
-/* A row of state WAS (0 = none) becomes one of state NOW (0 = none). */
-static void count_row(struct ledger_folder *f, unsigned was, unsigned now)
-{
-	uint64_t *const counts[] = {NULL, &f->stored, &f->stored, &f->refused, &f->owed};
-
-	if (was && *counts[was])
-		--*counts[was];
-	if (now)
-		++*counts[now];
 }
 
 /* Stored, but the id was not told: row and intent both stay (invariant 4). */
@@ -581,7 +760,8 @@ static int keep_unlocated(
 	    .date_told = item->date_told,
 	    .flags = item->flags,
 	    .flags_told = item->flags_told,
-	    .msgid = item->msgid};
+	    .msgid = item->msgid,
+	    .size = item->size};
 
 	return put_intent(l, f, &intent, e);
 }
@@ -643,6 +823,7 @@ int ledger_forget(
 	if (begin_group(l, e))
 		return -1;
 	count_row(f, row->state, 0);
+	f->gone -= row->gone && f->gone;
 	return delete_record(l, SCHEMA_ROW, f, row->source_id, e) || put_folder(l, f, e) ? -1 : 0;
 }
 
@@ -702,7 +883,8 @@ int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_
 	step(l, "adopt");
 	if (begin_group(l, e))
 		return -1;
-	memcpy(row.digest, identity_row_digest(&i->identity), sizeof(row.digest));
+	row.size = i->size;
+	memcpy(row.digest, i->identity.header, sizeof(row.digest));
 	if (i->state != INTENT_UNLOCATED)
 		count_row(f, was, ROW_ADOPTED);
 	return put_row(l, f, &row, e) || close_intent(l, f, i->source_id, e) || put_folder(l, f, e)
@@ -726,6 +908,23 @@ int ledger_release(
 	if (begin_group(l, e))
 		return -1;
 	return close_intent(l, f, i->source_id, e) || put_folder(l, f, e) ? -1 : 0;
+}
+
+int ledger_gone(struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, bool gone,
+    struct err *e)
+{
+	struct ledger_row copy = *row;
+
+	if (row->gone == gone)
+		return 0;
+	if (begin_group(l, e))
+		return -1;
+	copy.gone = gone;
+	if (gone)
+		f->gone++;
+	else if (f->gone)
+		f->gone--;
+	return put_row(l, f, &copy, e) || put_folder(l, f, e) ? -1 : 0;
 }
 
 int ledger_rebase(

@@ -11,14 +11,19 @@ enum row_state {
 	ROW_ADOPTED, /* found at the destination after a doubt */
 	ROW_REFUSED, /* final until --retry-refused */
 	ROW_OWED,    /* the source would not give it: tried again each pass */
+	ROW_FOUND,   /* was at the destination before us: recognised, not copied, never removed */
+	ROW_LEFT, /* its copy was moved or deleted by the destination's user before it moved at the
+	           * source: left alone */
 };
 
 /* One item of a source folder that a cursor has passed. */
 struct ledger_row {
 	struct view source_id;
 	enum row_state state;
-	struct view target_id; /* empty = not told and not located yet (or never stored) */
-	unsigned char digest[16];
+	struct view target_id;    /* empty = not told and not located yet (or never stored) */
+	unsigned char digest[16]; /* of the header (identity.h); zero = never read */
+	uint64_t size;            /* as the source tells it, bytes; 0 = not known */
+	bool gone;                /* not at the source any more */
 	uint32_t pass;
 	/* The two bases of the three-way rule: the source's flags at the last sync, and what the
 	 * destination showed after our write (ASSUMED until read back). */
@@ -32,6 +37,7 @@ enum intent_state {
 	INTENT_OPEN = 1,  /* may be stored or not */
 	INTENT_UNLOCATED, /* surely stored, its id not told: a row without target_id exists too */
 	INTENT_DOUBTED, /* looked for once after a lost link, not seen; looked for again at the end */
+	INTENT_PLACED, /* as OPEN, but moved within the destination: done or not done at all */
 };
 
 struct ledger_intent {
@@ -43,6 +49,7 @@ struct ledger_intent {
 	uint32_t flags; /* as sent */
 	uint32_t flags_told;
 	const char *msgid;
+	uint64_t size; /* as the source tells it */
 };
 
 /* One folder pair. Filled by ledger_open, lives as long as the ledger. */
@@ -52,20 +59,28 @@ struct ledger_folder {
 	char **target_parts; /* remembered destination path; depth 0 = none yet */
 	size_t target_depth;
 	struct view target_raw;
+	struct view source_object,
+	    target_object;    /* what names them whatever they are called; may be
+	                                           * empty */
 	struct cursor cursor; /* of the source, "" = never finished a pass */
 	struct cursor tail; /* of the destination: a lower bound of where open and unlocated intents
 	                       * can be; "" = none is open */
-	/* Source and destination folder when first seen, to know that they are still the same. */
+	/* Source and destination folder when last seen, to know that they are still the same. */
 	struct cursor source, target;
 	struct cursor
 	    floor;         /* the destination's now before the first put since finished; "" = none:
 	                      * rows of later passes than finished are not checked yet */
 	uint32_t finished; /* the last pass that came to its end here */
 	uint64_t limit;    /* size limit in force then, 0 = none known */
-	uint64_t stored;   /* rows stored or adopted */
-	uint64_t refused, owed;
+	/* rows, those of items gone among them */
+	uint64_t stored; /* stored or adopted */
+	uint64_t refused, owed, found, left;
+	uint64_t gone;   /* rows of items that are not at the source any more */
 	bool subscribed; /* subscription was carried over */
 	uint64_t open;   /* intents on record, of whatever state */
+	/* of this run alone: */
+	bool renamed; /* at the source, since the last pass */
+	bool lost;    /* missing at the destination, without a trace */
 	struct ledger_folder *next;
 };
 
@@ -88,9 +103,17 @@ uint32_t ledger_pass(const struct ledger *l);
 struct ledger_folder *ledger_folders(struct ledger *l); /* list */
 /* The record for that source folder, made when missing (not yet written). */
 struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw);
+/* Rows of items that should be at the source: all but those known to be gone. */
+uint64_t ledger_alive(const struct ledger_folder *f);
+/* The source folder is called so from now on. */
+int ledger_rename_folder(
+    struct ledger *l, struct ledger_folder *f, struct view source_raw, struct err *e);
 /* Remember the mapping. */
 int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
     struct view raw, struct err *e);
+/* What names the folder at both ends whatever it is called; written with the next change. */
+void ledger_set_objects(
+    struct ledger *l, struct ledger_folder *f, struct view source, struct view target);
 /* Write the folder record as it stands (subscribed, target cursor). */
 int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e);
 
@@ -105,18 +128,40 @@ int ledger_each_row(struct ledger *l, const struct ledger_folder *f,
 int ledger_each_owner(struct ledger *l, struct view target_raw,
     int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e);
 
+/* The items of other sources that surely lie in F's destination folder, but where is not known: what
+ * looks like one of them may be theirs. */
+int ledger_each_claim(struct ledger *l, const struct ledger_folder *f,
+    int (*take)(void *arg, const struct identity *identity, struct err *e), void *arg,
+    struct err *e);
+
+/* ---- a folder whose ids have lost their meaning ---- */
+
+/* A record for the same folder pair with no rows, invisible to all but its holder until it takes the
+ * place of F; cleans up what an interrupted attempt left. Lives as long as the ledger. */
+int ledger_successor(
+    struct ledger *l, const struct ledger_folder *f, struct ledger_folder **out, struct err *e);
+/* Write one row and count it; WAS: the state of the row it replaces, 0 = none. */
+int ledger_put(struct ledger *l, struct ledger_folder *f, const struct ledger_row *row,
+    unsigned was, struct err *e);
+/* F becomes what NEXT is, at one instant and durably; its old rows and intents are dropped. */
+int ledger_succeed(
+    struct ledger *l, struct ledger_folder *f, struct ledger_folder *next, struct err *e);
+
+/* ---- the way of one window ---- */
+
 /* One durable intent for every item of the window that is READ or STREAM, before anything is put.
+ * STATE: INTENT_OPEN, or INTENT_PLACED.
  * NOW is the destination folder's now() and becomes the tail if there is none (needed only then).
  * w->ticket names the instant when all of it is durable. */
 int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
-    const struct cursor *now, struct err *e);
+    enum intent_state state, const struct cursor *now, struct err *e);
 /* Wait until that is so. */
 int ledger_durable(struct ledger *l, uint64_t ticket, struct err *e);
 /* Record what settle() told of each item: STORED → row (without id: unlocated), REFUSED → row,
  * AGAIN → the intent is closed, UNKNOWN → it stays open. Not awaited: losing it is safe. */
 int ledger_receive(
     struct ledger *l, struct ledger_folder *f, const struct window *w, struct err *e);
-/* A row for an item that was never put: REFUSED or OWED. */
+/* A row for an item that was never put: REFUSED, OWED or LEFT. */
 int ledger_refuse(struct ledger *l, struct ledger_folder *f, const struct window_item *item,
     enum row_state state, struct err *e);
 /* Forget a row (an owed or refused item that is tried again, or has gone). */
@@ -137,6 +182,9 @@ int ledger_doubt(
 int ledger_release(
     struct ledger *l, struct ledger_folder *f, const struct ledger_intent *i, struct err *e);
 
+/* The item has gone at the source, or is back. */
+int ledger_gone(struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, bool gone,
+    struct err *e);
 /* New bases of an item after its flags were looked at or changed. */
 int ledger_rebase(
     struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e);

@@ -1,14 +1,17 @@
-/* schema.c - the records of the ledger as bytes, version 1. Between ledger.c and any store.
+/* schema.c - the records of the ledger as bytes, version 2. Between ledger.c and any store.
  *
  *   p PAIR                   view source, view destination, varint pass, u64 begun
  *   f PAIR u32be NUMBER      view source raw, varint depth, view part ..., view target raw,
- *                            view cursor, view tail, view source, view target, view floor, varint finished, limit, stored, refused, owed, u8 subscribed
+ *                            view source object, view target object, view cursor, view tail, view source,
+ *                            view target, view floor, varint finished, limit, stored, refused, owed, found,
+ *                            left, gone, u8 subscribed
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
- *   i PAIR u32be FOLDER ID   u8 state, view target id, 16 bytes digest, varint pass, varint source
- *                            base, varint target base, u8 assumed, [u8 cause, view reason]
+ *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone), view target id, 16 bytes digest, varint
+ *                            size, varint pass, varint source base, varint target base, [u8 cause, view
+ *                            reason]
  *   n PAIR u32be FOLDER ID   u8 state, varint size, varint canonical size, 8 msgid, 16 header, 16 body,
  *                            u8 odd, [16 exact], date sent, date told, varint flags sent, varint flags told,
- *                            view msgid; a date is u8 known, u64 instant, u16 zone
+ *                            view msgid, varint size told; a date is u8 known, u64 instant, u16 zone
  *
  * Promises: what is put is got back; a malformed record is said to be so. Numbers in keys are big
  * endian, so that they sort. Does not: touch a store, or know what the records mean. */
@@ -19,6 +22,10 @@
 
 #define PARTS_MAX 2000u
 #define REASON_MAX 300u
+/* the first byte of a row */
+#define ROW_STATE 0x0fu
+#define ROW_IS_ASSUMED 0x10u
+#define ROW_IS_GONE 0x20u
 
 void schema_pair_id(
     unsigned char out[static SCHEMA_PAIR_SIZE], const char *source, const char *destination)
@@ -123,6 +130,8 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	for (size_t i = 0; i < f->target_depth; i++)
 		pack_text(value, f->target_parts[i]);
 	pack_view(value, f->target_raw);
+	pack_view(value, f->source_object);
+	pack_view(value, f->target_object);
 	pack_text(value, f->cursor.text);
 	pack_text(value, f->tail.text);
 	pack_text(value, f->source.text);
@@ -133,6 +142,9 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_varint(value, f->stored);
 	pack_varint(value, f->refused);
 	pack_varint(value, f->owed);
+	pack_varint(value, f->found);
+	pack_varint(value, f->left);
+	pack_varint(value, f->gone);
 	pack_u8(value, f->subscribed);
 }
 
@@ -148,6 +160,8 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	for (size_t i = 0; i < f->target_depth; i++)
 		f->target_parts[i] = arena_text(a, unpack_view(&u));
 	f->target_raw = arena_copy(a, unpack_view(&u));
+	f->source_object = arena_copy(a, unpack_view(&u));
+	f->target_object = arena_copy(a, unpack_view(&u));
 	get_cursor(&u, &f->cursor);
 	get_cursor(&u, &f->tail);
 	get_cursor(&u, &f->source);
@@ -158,6 +172,9 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	f->stored = unpack_varint(&u);
 	f->refused = unpack_varint(&u);
 	f->owed = unpack_varint(&u);
+	f->found = unpack_varint(&u);
+	f->left = unpack_varint(&u);
+	f->gone = unpack_varint(&u);
 	f->subscribed = unpack_u8(&u) != 0;
 	return unpack_done(&u);
 }
@@ -170,13 +187,14 @@ static bool has_cause(enum row_state state)
 void schema_put_row(struct buf *value, const struct ledger_row *row)
 {
 	buf_clear(value);
-	pack_u8(value, (uint8_t)row->state);
+	pack_u8(value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
+				 (row->gone ? ROW_IS_GONE : 0)));
 	pack_view(value, row->target_id);
 	buf_add(value, row->digest, sizeof(row->digest));
+	pack_varint(value, row->size);
 	pack_varint(value, row->pass);
 	pack_varint(value, row->source_base);
 	pack_varint(value, row->target_base);
-	pack_u8(value, row->target_assumed);
 	if (has_cause(row->state)) {
 		pack_u8(value, (uint8_t)row->cause);
 		pack_view(value, cut(row->reason ? row->reason : "", REASON_MAX));
@@ -187,16 +205,21 @@ int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
 {
 	struct unpack u = unpack_start(value);
 
-	row->state = unpack_u8(&u);
+	unsigned state = unpack_u8(&u);
+
+	row->state = state & ROW_STATE;
+	row->target_assumed = state & ROW_IS_ASSUMED;
+	row->gone = state & ROW_IS_GONE;
 	row->target_id = arena_copy(a, unpack_view(&u));
 	get_bytes(&u, row->digest, sizeof(row->digest));
+	row->size = unpack_varint(&u);
 	row->pass = (uint32_t)unpack_varint(&u);
 	row->source_base = (uint32_t)unpack_varint(&u);
 	row->target_base = (uint32_t)unpack_varint(&u);
-	row->target_assumed = unpack_u8(&u) != 0;
 	row->cause = has_cause(row->state) ? unpack_u8(&u) : CAUSE_NONE;
 	row->reason = has_cause(row->state) ? arena_text(a, unpack_view(&u)) : "";
-	if (row->state < ROW_STORED || row->state > ROW_OWED || row->cause >= CAUSE_COUNT)
+	if (row->state < ROW_STORED || row->state > ROW_LEFT || row->cause >= CAUSE_COUNT ||
+	    state > (ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE))
 		return -1;
 	return unpack_done(&u);
 }
@@ -232,6 +255,7 @@ void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 	pack_varint(value, i->flags);
 	pack_varint(value, i->flags_told);
 	pack_view(value, cut(i->msgid ? i->msgid : "", REASON_MAX));
+	pack_varint(value, i->size);
 }
 
 int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *a)
@@ -252,7 +276,8 @@ int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *
 	i->flags = (uint32_t)unpack_varint(&u);
 	i->flags_told = (uint32_t)unpack_varint(&u);
 	i->msgid = arena_text(a, unpack_view(&u));
-	if (i->state < INTENT_OPEN || i->state > INTENT_DOUBTED)
+	i->size = unpack_varint(&u);
+	if (i->state < INTENT_OPEN || i->state > INTENT_PLACED)
 		return -1;
 	return unpack_done(&u);
 }

@@ -1,4 +1,4 @@
-/* schema.h - the records of the ledger, as bytes. Version 1; written down in full in schema.c.
+/* schema.h - the records of the ledger, as bytes. Version 2; written down in full in schema.c.
  * Encoding cannot fail; decoding answers -1 for anything malformed (a damaged or foreign file). */
 #pragma once
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x67647774 /* "gdwt": what we, and file(1), know a ledger by */
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 #define GATHER_MAX (1u << 20) /* bytes of batches held in memory before they are applied */
 #define BUSY_MS 60000         /* how long another process may hold the lock */
 

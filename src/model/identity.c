@@ -495,8 +495,3 @@ bool identity_same(const struct identity *a, const struct identity *b)
 	return digest_known(a->header) && !memcmp(a->header, b->header, DIGEST) &&
 	       !memcmp(a->msgid, b->msgid, sizeof(a->msgid)) && size_same(a, b);
 }
-
-const unsigned char *identity_row_digest(const struct identity *i)
-{
-	return digest_known(i->body) ? i->body : i->header;
-}

@@ -31,5 +31,3 @@ void identity_of(struct view message, struct identity *out, struct arena *a, con
 /* Do two identities mean the same message? By header digest, Message-ID and size (either's exact or
  * canonical size); the body digest too where both know it. Dates are the caller's business. */
 bool identity_same(const struct identity *a, const struct identity *b);
-/* Digest of 16 bytes for the ledger row: the body's where known, else the header's. */
-const unsigned char *identity_row_digest(const struct identity *i);

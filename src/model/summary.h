@@ -4,6 +4,9 @@
 
 #include "base/base.h"
 
+/* What becomes of the copies of what was deleted at the source. */
+enum deletions { DELETIONS_KEEP, DELETIONS_MIRROR };
+
 enum copy_phase { COPY_CONNECTING, COPY_LISTING, COPY_COPYING, COPY_CHECKING, COPY_DONE };
 
 /* Where the copy stands. What is done only grows; a total may shrink when a folder is done again. */
@@ -18,13 +21,23 @@ struct copy_progress {
 struct copy_summary {
 	uint64_t folders; /* looked at */
 	uint64_t folders_made;
+	uint64_t folders_renamed; /* at the destination, as they were at the source */
 	uint64_t folders_failed; /* listed as exceptions */
 	uint64_t items_at_source;
 	uint64_t items_stored; /* in this pass */
 	uint64_t bytes_stored;
 	uint64_t items_before;   /* were already there, from earlier passes */
 	uint64_t items_resolved; /* of items_stored: found at the destination after a doubt */
+	uint64_t items_found;    /* at the destination before us, recognised in this pass */
+	uint64_t items_moved;    /* within the destination, as they were at the source */
+	uint64_t items_gone;     /* found deleted at the source in this pass */
+	uint64_t items_removed;  /* of those: removed at the destination */
+	uint64_t items_left;     /* left alone, because the destination's user moved or deleted them */
 	uint64_t marks;          /* items whose flags were changed */
+	/* what would be done, nothing of it was */
+	bool dry_run;
+	uint64_t planned_items, planned_bytes, planned_marks, planned_moves, planned_removals,
+	    planned_folders;
 	uint64_t items_checked;  /* of items_stored: seen at the destination afterwards */
 	uint64_t not_copied; /* exceptions with exit 1 about items, standing (also old refusals) */
 	uint64_t notes;      /* exceptions with exit 0 */

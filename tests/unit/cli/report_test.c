@@ -59,7 +59,7 @@ static void test_clean_pass(void **state)
 	    "anna@old.example to anna@new.example: finished after 2m05s\n"
 	    "\n"
 	    "  Folders   42, 12 of them made at the destination\n"
-	    "  Messages  12,345 copied, 1.2 GiB, 9.7 MiB/s; 678 copied before\n"
+	    "  Messages  12,345 copied, 1.2 GiB, 9.7 MiB/s; 678 there from before\n"
 	    "  Flags     changed on 3 messages\n"
 	    "\n"
 	    "Checked: all 12,345 messages of this pass are at the destination.\n");
@@ -74,7 +74,7 @@ static void test_nothing_new(void **state)
 
 	(void)state;
 	print(&out, &s, &t, true, NULL);
-	assert_non_null(strstr(out.data, "0 copied; 1 copied before\n"));
+	assert_non_null(strstr(out.data, "0 copied; 1 there from before\n"));
 	assert_non_null(strstr(out.data, "changed on 1 message\n"));
 	assert_non_null(strstr(out.data, "connected again 1 time\n"));
 	assert_non_null(strstr(out.data, "There was nothing new to copy."));

@@ -119,7 +119,9 @@ static void add_message(struct world *w, struct mock_server *s, struct mock_fold
 	m = mock_deliver(s, f, buf_view(&bytes), random_flags(w), random_date(w));
 	if (mock_chance(&w->random, 60) && (!w->siblings || w->gaps))
 		m->declared = 3u << 20; /* so that it travels as a stream */
-	else if (mock_chance(&w->random, 50))
+	if (w->sources > 1)
+		return; /* one may recognise the other's twin instead of reading what follows */
+	if (m->declared < 4000 && mock_chance(&w->random, 50))
 		m->declared = mock_below(&w->random, 4000);
 	m->poisoned = mock_chance(&w->random, 15);
 }
@@ -210,9 +212,14 @@ static void avoid_gaps(struct world *w)
 	/* A streamed item has no digest of its body: after a doubt it is not known again where the
 	 * destination changes line ends, and is taken for a sibling (which do not stream here). */
 	w->target.manners.mends_ends = false;
-	/* what another source has put, without a told id, is adopted by its twin */
-	if (w->sources > 1)
-		w->target.manners.ids_told = 1000;
+	if (w->sources < 2)
+		return;
+	/* What another source has put and not on record yet is recognised as ours: a twin that would
+	 * have been refused counts as copied, a sibling of the same size and Message-ID as well. */
+	w->target.manners.max_size = 0;
+	w->siblings = false;
+	/* what another source has put, without a told id, may be adopted by its twin */
+	w->target.manners.ids_told = 1000;
 }
 
 static void create(struct world *w, uint64_t seed, bool empty)

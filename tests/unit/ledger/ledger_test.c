@@ -132,7 +132,7 @@ static int intend(struct place *p, struct load *l, const char *now)
 	struct cursor c = cursor_of(now);
 	struct err e;
 
-	return ledger_intend(p->ledger, p->folder, &l->w, &c, &e) ||
+	return ledger_intend(p->ledger, p->folder, &l->w, INTENT_OPEN, &c, &e) ||
 	       ledger_durable(p->ledger, l->w.ticket, &e);
 }
 
@@ -269,7 +269,7 @@ static void test_intend_does_not_wait(void **state)
 	(void)state;
 	begin(&p);
 	LOAD(&p, &l, 1);
-	assert_int_equal(ledger_intend(p.ledger, p.folder, &l.w, &now, &e), 0);
+	assert_int_equal(ledger_intend(p.ledger, p.folder, &l.w, INTENT_OPEN, &now, &e), 0);
 	assert_true(memory_disk_pending(p.disk) > 0);
 	crash(&p, 0);
 	assert_int_equal(count_intents(&p), 0);
@@ -432,7 +432,7 @@ static void test_tail_comes_with_the_first_intent(void **state)
 		(void)state;
 		begin(&p);
 		LOAD(&p, &l, 1, 2, 3);
-		assert_int_equal(ledger_intend(p.ledger, p.folder, &l.w, &now, &e), 0);
+		assert_int_equal(ledger_intend(p.ledger, p.folder, &l.w, INTENT_OPEN, &now, &e), 0);
 		crash(&p, keep);
 		assert_int_equal(count_intents(&p), p.folder->open);
 		assert_int_equal(p.folder->open != 0, p.folder->tail.text[0] != 0);

@@ -274,7 +274,8 @@ static void test_other_files_are_left_alone(void **state)
 	    {"CREATE TABLE t(x); INSERT INTO t VALUES(1)", "another program"},
 	    {"PRAGMA application_id=7; CREATE TABLE t(x)", "another program"},
 	    {"PRAGMA user_version=1; CREATE TABLE record(key, value)", "another program"},
-	    {"PRAGMA application_id=0x67647774; PRAGMA user_version=2", "version 2, and this"},
+	    {"PRAGMA application_id=0x67647774; PRAGMA user_version=3", "version 3, and this"},
+	    {"PRAGMA application_id=0x67647774; PRAGMA user_version=1", "version 1, and this"},
 	    {"PRAGMA application_id=0x67647774; CREATE TABLE t(x)", "version 0, and this"},
 	};
 
@@ -329,7 +330,7 @@ static void test_the_file_says_what_it_is(void **state)
 	s->ops->close(&s);
 	b = file_read(below("ledger.db"));
 	assert_memory_equal(b.data + 68, "gdwt", 4);
-	assert_memory_equal(b.data + 60, "\0\0\0\1", 4);
+	assert_memory_equal(b.data + 60, "\0\0\0\2", 4);
 	buf_free(&b);
 }
 

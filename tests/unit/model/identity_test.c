@@ -471,9 +471,7 @@ static void test_same(void **state)
 	other.body[3] ^= 1;
 	assert_false(identity_same(&lf, &other));
 	assert_false(identity_same(&none, &none)); /* nothing known is no match */
-	assert_ptr_equal(identity_row_digest(&crlf), crlf.body);
 	memset(crlf.body, 0, sizeof(crlf.body));
-	assert_ptr_equal(identity_row_digest(&crlf), crlf.header);
 }
 
 int main(void)

@@ -1,0 +1,169 @@
+/* follow.c - folders that were renamed since the last pass. Between listing and mapping. One that is
+ * missing and one that nobody knows are the same folder when the service says so (an object id), or
+ * when they are of one incarnation and no other pair is. Then the memory goes with it: a folder
+ * renamed at the source is renamed at the destination, one renamed at the destination stays as its
+ * user calls it. A destination folder that is missing without a trace was deleted: it is not made
+ * again unasked. */
+#include "flow/lane.h"
+
+#include <string.h>
+
+struct following {
+	struct lane *l;
+	const struct connector *connector;
+	struct session *session;
+	const struct folder_list *list;
+	bool at_source;
+	/* folders nobody knows, and their instants */
+	const struct folder **strange;
+	struct cursor *now;
+	size_t count;
+	struct arena arena;
+};
+
+static struct view raw_of(const struct following *f, const struct ledger_folder *m)
+{
+	return f->at_source ? m->source_raw : m->target_raw;
+}
+
+static bool is_known(const struct following *f, const struct folder *folder)
+{
+	for (const struct ledger_folder *m = ledger_folders(f->l->ledger); m; m = m->next)
+		if (view_eq(raw_of(f, m), folder->raw))
+			return true;
+	return false;
+}
+
+/* It was there when we last looked. */
+static bool is_missing(const struct following *f, const struct ledger_folder *m)
+{
+	bool used = f->at_source ? m->cursor.text[0] != 0 : m->target.text[0] != 0;
+
+	return used && raw_of(f, m).len && !folder_list_find(f->list, raw_of(f, m));
+}
+
+static int instant_of(
+    struct following *f, const struct folder *folder, struct cursor *out, struct err *e)
+{
+	size_t len = folder->glance_cursor ? strlen(folder->glance_cursor) : 0;
+
+	*out = (struct cursor){""};
+	if (len && len < sizeof(out->text)) {
+		memcpy(out->text, folder->glance_cursor, len);
+		return 0;
+	}
+	if (!f->connector->now(f->session, folder, out, e))
+		return 0;
+	return e->scope <= ERR_FOLDER ? 0 : -1;
+}
+
+static int find_strange(struct following *f, struct err *e)
+{
+	f->strange = arena_new(&f->arena, f->list->count + 1, sizeof(*f->strange));
+	f->now = arena_new(&f->arena, f->list->count + 1, sizeof(*f->now));
+	for (size_t i = 0; i < f->list->count; i++) {
+		const struct folder *folder = &f->list->folders[i];
+
+		if (!folder->selectable || folder->space != SPACE_PERSONAL || is_known(f, folder))
+			continue;
+		if (instant_of(f, folder, &f->now[f->count], e))
+			return -1;
+		f->strange[f->count++] = folder;
+	}
+	return 0;
+}
+
+static bool can_be(const struct following *f, const struct ledger_folder *m, size_t i)
+{
+	const struct cursor *then = f->at_source ? &m->source : &m->target;
+	struct view object = f->at_source ? m->source_object : m->target_object;
+
+	if (object.len && f->strange[i]->object.len)
+		return view_eq(object, f->strange[i]->object);
+	return cursor_same(&f->now[i], then) && !cursor_went_back(&f->now[i], then);
+}
+
+/* The one strange folder that can be it, and that can be nobody else; NULL = none. */
+static const struct folder *find_new_name(const struct following *f, const struct ledger_folder *m)
+{
+	const struct folder *found = NULL;
+	size_t at = 0;
+
+	for (size_t i = 0; i < f->count; i++) {
+		if (!can_be(f, m, i))
+			continue;
+		if (found)
+			return NULL;
+		found = f->strange[i];
+		at = i;
+	}
+	for (const struct ledger_folder *o = ledger_folders(f->l->ledger); found && o; o = o->next)
+		if (o != m && is_missing(f, o) && can_be(f, o, at))
+			return NULL;
+	return found;
+}
+
+/* ---- the source's ---- */
+
+static int follow_source(struct following *f, struct ledger_folder *m, struct err *e)
+{
+	const struct folder *found = find_new_name(f, m);
+
+	if (!found)
+		return 0;
+	m->renamed = true;
+	return f->l->options->dry_run ? 0 : ledger_rename_folder(f->l->ledger, m, found->raw, e);
+}
+
+/* ---- the destination's ---- */
+
+static int follow_target(struct following *f, struct ledger_folder *m, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const struct folder *found = find_new_name(f, m);
+
+	if (!found) {
+		m->lost = !f->l->options->recreate;
+		return 0;
+	}
+	m->renamed = false; /* its user has named it */
+	lane_note(f->l, "the destination's folder %s is called %s now",
+	    folder_display(&scratch, m->target_parts, m->target_depth),
+	    folder_display(&scratch, found->parts, found->depth));
+	if (f->l->options->dry_run)
+		return 0;
+	return ledger_set_target(f->l->ledger, m, found->parts, found->depth, found->raw, e);
+}
+
+static int follow(struct following *f,
+    int (*one)(struct following *f, struct ledger_folder *m, struct err *e), struct err *e)
+{
+	struct ledger_folder *first = ledger_folders(f->l->ledger), *m = first;
+	int failed = 0;
+
+	while (m && !is_missing(f, m))
+		m = m->next;
+	if (m) {
+		failed = find_strange(f, e);
+		for (m = first; m && !failed; m = m->next)
+			if (is_missing(f, m))
+				failed = one(f, m, e);
+	}
+	arena_free(&f->arena);
+	return failed;
+}
+
+int follow_folders(struct lane *l, struct err *e)
+{
+	struct following source = {.l = l,
+	    .connector = l->from,
+	    .session = l->source,
+	    .list = &l->source_folders,
+	    .at_source = true};
+	struct following target = {
+	    .l = l, .connector = l->to, .session = l->destination, .list = &l->target_folders};
+
+	for (struct ledger_folder *m = ledger_folders(l->ledger); m; m = m->next)
+		m->lost = false;
+	return follow(&source, follow_source, e) || follow(&target, follow_target, e) ? -1 : 0;
+}
