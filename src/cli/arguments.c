@@ -144,6 +144,17 @@ static const char *default_state_dir(struct arena *a)
 	return home && *home == '/' ? arena_printf(a, "%s/.local/state/godwit", home) : NULL;
 }
 
+int arguments_state_dir(const char **out, const char *given, struct arena *a, struct err *e)
+{
+	const char *dir = given ? given : default_state_dir(a);
+
+	if (!dir)
+		return fail(e, "neither XDG_STATE_HOME nor HOME is set; name a place for godwit's "
+			       "memory with --state DIR");
+	*out = dir;
+	return 0;
+}
+
 /* A CA file that cannot be read would show only after the passwords were asked for. */
 static int check_ca_file(const char *path, struct err *e)
 {
@@ -206,11 +217,8 @@ static int complete(struct copy_arguments *args, enum job_kind job, struct arena
 	if (check_secret(&args->source_secret, "source", e) < 0 ||
 	    check_secret(&args->destination_secret, "destination", e) < 0)
 		return -1;
-	if (job == JOB_COPY)
-		o->state_dir = args->state_dir ? args->state_dir : default_state_dir(a);
-	if (job == JOB_COPY && !o->state_dir)
-		return fail(e, "neither XDG_STATE_HOME nor HOME is set; name a place for godwit's "
-			       "memory with --state DIR");
+	if (job == JOB_COPY && arguments_state_dir(&o->state_dir, args->state_dir, a, e))
+		return -1;
 	o->max_size = args->max_size;
 	o->settle_ms = args->settle_ms;
 	o->retry_refused = args->retry_refused;

@@ -34,3 +34,5 @@ int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct a
 /* The options' long names, for those who check documentation: the Nth, NULL beyond the last. */
 const char *arguments_option(size_t n);
 const char *arguments_job_option(enum job_kind job, size_t n);
+/* The state directory: GIVEN, or the default; in A. */
+int arguments_state_dir(const char **out, const char *given, struct arena *a, struct err *e);

@@ -25,6 +25,10 @@ static const struct command table[] = {
 	check_help},
     {"verify", verify_command, "SOURCE DESTINATION", "compare both sides; changes nothing",
 	verify_help},
+    {"explain", explain_command, "SOURCE DESTINATION ...", "say what godwit remembers, and why",
+	explain_help},
+    {"ledger", ledger_command, "list|rename|export|import", "look after the state directory",
+	ledger_help},
     {"help", help_command, "[COMMAND]", "all about a command", help_help},
     {"version", version_command, "", "print the version", version_help},
 };
