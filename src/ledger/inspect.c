@@ -513,6 +513,16 @@ void inspect_close(struct inspect **i)
 
 /* ---- reading ---- */
 
+static int flush(struct inspect *i, struct err *e)
+{
+	if (!i->batch.count)
+		return 0;
+	if (i->store->ops->write(i->store, &i->batch, e))
+		return -1;
+	store_batch_clear(&i->batch);
+	return 0;
+}
+
 struct reading {
 	enum inspect_kind kind;
 	inspect_take *take;
@@ -552,6 +562,8 @@ int inspect_each(struct inspect *i, const struct inspect_pair *pair, enum inspec
 {
 	struct reading reading = {kind, take, arg, false};
 
+	if (flush(i, e))
+		return -1;
 	key_of(i, pair, kind, number, (struct view){0});
 	return i->store->ops->scan(
 	    i->store, buf_view(&i->key), (struct view){0}, 0, take_row, &reading, e);
@@ -562,10 +574,10 @@ int inspect_get(struct inspect *i, const struct inspect_pair *pair, enum inspect
 {
 	struct reading reading = {kind, take, arg, false};
 	struct view key;
-	int failed = 0;
+	int failed = flush(i, e);
 
 	/* no key is longer than a source's id can make it */
-	if (id.len + 1 + SCHEMA_PAIR_SIZE + 4 <= STORE_KEY_MAX) {
+	if (!failed && id.len + 1 + SCHEMA_PAIR_SIZE + 4 <= STORE_KEY_MAX) {
 		key_of(i, pair, kind, number, id);
 		key = buf_view(&i->key);
 		failed = i->store->ops->get(i->store, &key, 1, take_row, &reading, e);
@@ -584,6 +596,8 @@ static int take_any(void *arg, const struct store_row *row, struct err *e)
 int inspect_is_known(struct inspect *i, const struct inspect_pair *pair, bool *known, struct err *e)
 {
 	*known = false;
+	if (flush(i, e))
+		return -1;
 	for (size_t kind = 0; kind < INSPECT_KINDS && !*known; kind++) {
 		key_of(i, pair, (enum inspect_kind)kind, 0, (struct view){0});
 		if (i->store->ops->scan(
@@ -594,16 +608,6 @@ int inspect_is_known(struct inspect *i, const struct inspect_pair *pair, bool *k
 }
 
 /* ---- writing ---- */
-
-static int flush(struct inspect *i, struct err *e)
-{
-	if (!i->batch.count)
-		return 0;
-	if (i->store->ops->write(i->store, &i->batch, e))
-		return -1;
-	store_batch_clear(&i->batch);
-	return 0;
-}
 
 int inspect_begin(struct inspect *i, struct err *e)
 {
