@@ -7,6 +7,10 @@ a copy then meets.
 
 import collections
 import itertools
+import json
+import os
+import re
+import subprocess
 import unittest
 
 import case
@@ -347,6 +351,150 @@ class Trouble(Tools):
                     outcome = self.look(verb, source, destination, *(["--digest"] if verb == "verify" else []))
                     self.assertEqual(outcome.exceptions(), [])
                     self.assertGreater(outcome.summary["reconnects"], 0)
+
+
+class Memory(Tools):
+    """explain and ledger: what the state directory holds, after real passes between scripted servers."""
+
+    def godwit(self, *words, expect=0, state=None, stdin=None):
+        """Run an offline command; its standard output, or its one sentence where it fails."""
+        result = subprocess.run([case.GODWIT, *words, "--state", state or self.states], input=stdin, capture_output=True,
+                                text=True, timeout=case.PATIENCE, check=False)
+        self.assertEqual(result.returncode, expect, result)
+        if not expect:
+            self.assertEqual(result.stderr, "")
+            return result.stdout
+        self.assertEqual(len(re.findall("^godwit: ", result.stderr, re.M)), 1, result.stderr)
+        return result.stderr
+
+    def copied(self):
+        """A mailbox of which one message is too large."""
+        source = Scripted(self)
+        destination = Scripted(self, "localhost", caps=Check.CAPS + " APPENDLIMIT=5000")
+        for number in range(4):
+            source.add("INBOX", f"n{number}", flags=["Work"])
+        source.add("INBOX", "large", 6000)
+        source.add("Old/Mail", "more")
+        self.copy(source, destination, expect=1)
+        return source, destination
+
+    @staticmethod
+    def names(*ends):
+        return [f"{end.name}@{end.host}" for end in ends]
+
+    def again(self, source, destination):
+        """A further pass finds its memory: it copies nothing."""
+        outcome = self.copy(source, destination, expect=1)
+        self.assertEqual((outcome.summary["items_stored"], outcome.summary["items_before"]), (0, 5), outcome)
+
+    def test_explain(self):
+        """Mailbox, folder, message; by URLs and by names; what is not known is said to be so."""
+        source, destination = self.copied()
+        self.assertIn("INBOX", self.godwit("explain", source.url(), destination.url()))
+        names = self.names(source, destination)
+        self.assertIn("Folder Old/Mail goes to Old/Mail: 1 copied.", self.godwit("explain", *names))
+        folder = self.godwit("explain", *names, "INBOX")
+        self.assertIn("4 copied, 1 refused", folder)
+        self.assertIn("Message 5 of INBOX was not copied", folder)
+        self.assertNotIn("Old/Mail", folder)
+        message = self.godwit("explain", *names, "INBOX", "2")
+        self.assertIn("was copied (pass 1); at the destination it is 2 of INBOX", message)
+        self.assertIn("Work", message)
+        record = json.loads(self.godwit("explain", *names, "INBOX", "5", "--output", "json"))
+        self.assertEqual((record["state"], record["cause"]), ("refused", "too-big"))
+        self.assertIn("5000", record["text"])
+        self.assertIn("no message 77", self.godwit("explain", *names, "INBOX", "77", expect=2))
+        self.assertIn("no folder INBOY, but INBOX", self.godwit("explain", *names, "INBOY", expect=2))
+        self.assertIn("nothing is known", self.godwit("explain", names[1], names[0], expect=2))
+        self.assertIn("no ledger", self.godwit("explain", *names, state=self.work + "/none", expect=30))
+        self.assertFalse(os.path.exists(self.work + "/none"), "asking made a state directory")
+
+    def test_explain_after_an_accident(self):
+        """A note without receipt is told as such."""
+        source = Scripted(self)
+        destination = Scripted(self, "localhost", script="on APPEND 2: store-then-drop\non LOGIN 2+: drop\non AUTHENTICATE 2+: drop")
+        for number in range(3):
+            source.add("INBOX", f"n{number}", 2000000)
+        self.copy(source, destination, expect=10)
+        said = self.godwit("explain", *self.names(source, destination), "INBOX")
+        self.assertIn("no receipt came yet", said)
+
+    def test_list(self):
+        """Each pair with its counts."""
+        source, destination = self.copied()
+        pair = json.loads(self.godwit("ledger", "list", "--output", "json"))
+        self.assertEqual([pair["source"], pair["destination"]], self.names(source, destination))
+        self.assertEqual((pair["passes"], pair["folders"], pair["stored"], pair["refused"]), (1, 2, 5, 1))
+        self.assertIn("2 folders; messages: 5 copied, 1 refused", self.godwit("ledger", "list"))
+
+    def test_rename(self):
+        """The destination is called otherwise now: the next pass goes on there."""
+        source, destination = self.copied()
+        old = self.names(destination)[0]
+        self.godwit("ledger", "rename", old, "anna@elsewhere")
+        self.assertIn("to anna@elsewhere", self.godwit("ledger", "list"))
+        self.assertIn("nothing is known", self.godwit("ledger", "rename", old, "x@y", expect=2))
+        self.assertIn("would both be", self.godwit("ledger", "rename", "anna@elsewhere", *self.names(source), expect=2))
+        self.godwit("ledger", "rename", "anna@elsewhere", destination.url())
+        self.again(source, destination)
+        self.copy(source, Scripted(self, "localhost", caps=Check.CAPS), expect=0)
+        other = json.loads(self.godwit("ledger", "list", "--output", "json").splitlines()[-1])
+        names = {line["destination"] for line in map(json.loads, self.godwit("ledger", "list", "--output", "json").splitlines())}
+        self.assertEqual(len(names), 2)
+        self.assertIn("is known already", self.godwit("ledger", "rename", *names, expect=2), other)
+
+    def test_export_and_import(self):
+        """All of it, into another state, where a pass goes on; never over what is there."""
+        source, destination = self.copied()
+        text = self.godwit("ledger", "export")
+        kinds = collections.Counter(json.loads(line)["kind"] for line in text.splitlines())
+        self.assertEqual(kinds, {"ledger": 1, "pair": 1, "flags": 1, "folder": 2, "item": 6, "end": 1})
+        elsewhere = self.work + "/elsewhere"
+        self.godwit("ledger", "import", state=elsewhere, stdin=text)
+        self.assertEqual(self.godwit("ledger", "export", state=elsewhere), text)
+        self.assertIn("known here already", self.godwit("ledger", "import", state=elsewhere, stdin=text, expect=2))
+        self.godwit("ledger", "import", self.file("export.jsonl", text), state=self.work + "/third")
+        self.states = elsewhere
+        self.again(source, destination)
+
+    def test_bad_imports(self):
+        """Cut anywhere, or with a line that is wrong: nothing is imported."""
+        self.copied()
+        lines = self.godwit("ledger", "export").splitlines(keepends=True)
+        elsewhere = self.work + "/elsewhere"
+        bad = ["".join(lines[:count]) for count in range(len(lines))]
+        bad += ["".join(lines[:3] + [wrong] + lines[3:]) for wrong in ("\n", "[]\n", '{"kind":"item"}\n', '{"kind":"what"}\n', lines[1])]
+        bad += [lines[0].replace('"version":1', '"version":2') + "".join(lines[1:]), "".join(lines) + lines[3], "PK\x03\x04"]
+        for number, text in enumerate(bad):
+            with self.subTest(number):
+                self.godwit("ledger", "import", state=elsewhere, stdin=text, expect=2)
+        self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
+        self.godwit("ledger", "import", "/nowhere/at/all", state=elsewhere, expect=2)
+
+    def test_while_a_copy_runs(self):
+        """Its lock is respected; what only looks is not kept out."""
+        source, destination = self.copied()
+        text = self.godwit("ledger", "export")
+        source.add("INBOX", "new")
+        destination.fake.script("on APPEND *: silent")
+        copying = self.start(source, destination)
+        self.assertTrue(case.wait_until(lambda: destination.fake.count("APPEND") > 2))
+        self.godwit("ledger", "list")
+        self.godwit("explain", *self.names(source, destination))
+        for words, stdin in ((("rename", *self.names(destination), "a@b"), None), (("export",), None), (("import",), text)):
+            with self.subTest(words):
+                self.assertIn("another godwit", self.godwit("ledger", *words, stdin=stdin, expect=30))
+        case.kill(copying.pid)
+        self.finish(copying, killed=True)
+
+    def test_words(self):
+        """What is not understood is said in one sentence."""
+        for words in (["ledger"], ["ledger", "burn"], ["ledger", "rename", "a@b"], ["ledger", "list", "more"],
+                      ["explain", "a@b"], ["explain", *"abcde"], ["ledger", "list", "--nonsense"],
+                      ["explain", "imap://a:pw@b/", "c@d"]):
+            with self.subTest(words):
+                said = self.godwit(*words, expect=2)
+                self.assertNotIn(":pw@", said)
 
 
 if __name__ == "__main__":
