@@ -184,6 +184,10 @@ struct session_caps {
 	bool moves;        /* place() is atomic: an item is never in both folders or none */
 	uint64_t max_size; /* of one item, bytes; 0 = not told */
 	struct name_rules names;
+	/* with env.measure, where told: */
+	bool quota_told;
+	uint64_t quota_free; /* bytes that the account may still take; UINT64_MAX = no limit */
+	enum { KEYWORDS_UNKNOWN, KEYWORDS_TAKEN, KEYWORDS_REFUSED } keywords; /* new ones */
 	const char *software; /* what it calls itself, for the report; may be "" */
 };
 
@@ -200,6 +204,7 @@ struct connect_env {
 	struct flags_table *flags; /* shared by both sessions of a lane */
 	const char *origin;        /* identity of the source: keyed destinations put it into keys */
 	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
+	bool measure;              /* ask what the account may hold as well: caps.quota, keywords */
 	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);

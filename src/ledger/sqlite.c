@@ -33,6 +33,7 @@ struct sqlite_store {
 	char *path;
 	struct buf gathered; /* batches not yet applied, one behind the other */
 	bool unsynced;       /* there are commits since the last sync */
+	bool held;           /* no commit before the next barrier */
 	enum commit_kind mode;
 	bool taking; /* a take callback runs */
 	bool broken;
@@ -228,15 +229,19 @@ static int commit_mode(struct sqlite_store *s, enum commit_kind kind)
 
 static int transact(struct sqlite_store *s, enum commit_kind kind)
 {
-	int rc = commit_mode(s, kind);
+	bool begun = !sqlite3_get_autocommit(s->db);
+	int rc = begun ? SQLITE_OK : commit_mode(s, s->held ? COMMIT_SYNCED : kind);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK && !begun)
 		rc = db_run(s->db, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK && s->gathered.len)
 		rc = apply_gathered(s);
 	else if (rc == SQLITE_OK) /* nothing new, but a commit must sync the old: touch page 1 */
 		rc = db_set(s->db, "user_version", FORMAT_VERSION);
-	return rc == SQLITE_OK ? db_run(s->db, "COMMIT") : rc;
+	if (rc != SQLITE_OK || (s->held && kind == COMMIT_EARLY))
+		return rc;
+	s->held = false;
+	return db_run(s->db, "COMMIT");
 }
 
 static int sqlite_apply(struct sqlite_store *s, enum commit_kind kind, struct err *e)
@@ -276,6 +281,7 @@ static int sqlite_barrier(struct store *store, uint64_t *ticket, struct err *e)
 
 	if (sqlite_sound(s, e) || sqlite_apply(s, COMMIT_SYNCED, e))
 		return -1;
+	s->held = false;
 	*ticket = ++s->ticket;
 	return 0;
 }
@@ -286,6 +292,16 @@ static int sqlite_wait(struct store *store, uint64_t ticket, struct err *e)
 
 	assert(ticket <= s->ticket);
 	return sqlite_sound(s, e);
+}
+
+int store_sqlite_hold(struct store *store, struct err *e)
+{
+	struct sqlite_store *s = sqlite_of(store);
+
+	if (sqlite_sound(s, e) || sqlite_apply(s, COMMIT_EARLY, e))
+		return -1;
+	s->held = true;
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -416,7 +432,7 @@ static void sqlite_close(struct store **store)
 	if (!*store)
 		return;
 	s = sqlite_of(*store);
-	if (!s->broken)
+	if (!s->broken && !s->held) /* what was held and had no barrier did not happen */
 		sqlite_apply(s, COMMIT_SYNCED, NULL);
 	sqlite_free(&s);
 	*store = NULL;

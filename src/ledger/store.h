@@ -71,6 +71,9 @@ struct store_ops {
  * Errors: cause state, scope run: not a directory, not ours (another version: names both), not
  * writable, full, corrupt (with the way out). */
 int store_sqlite_open(struct store **s, const char *dir, struct err *e);
+/* All that is written from here to the next barrier is one transaction, done or not done, however
+ * large; other processes wait so long. */
+int store_sqlite_hold(struct store *s, struct err *e);
 
 /* ---- remote: the same calls over a channel to the controller ---- */
 
