@@ -49,6 +49,7 @@ struct window_item {
 	const char *reason; /* static, or in the window's arena */
 	/* for the engine alone */
 	struct identity identity;
+	uint64_t object; /* hash of fact.object, 0 = none */
 	const char *msgid;
 	/* as they are at the source, where what is sent differs */
 	uint32_t flags_told;
