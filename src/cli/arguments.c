@@ -164,6 +164,50 @@ static int check_ca_file(const char *path, struct err *e)
 	    e, CAUSE_USAGE, ERR_RUN, "cannot read the CA file %s: %s", path, strerror(errno));
 }
 
+/* The real name of what is not there yet: that of its directory, and its own. NULL = errno. */
+static char *real_new_path(struct arena *a, const char *path)
+{
+	char *text = arena_strdup(a, path), *slash, *real, *joined;
+
+	for (size_t len = strlen(text); len > 1 && text[len - 1] == '/';)
+		text[--len] = '\0';
+	slash = strrchr(text, '/');
+	if (slash)
+		*slash = '\0';
+	real = realpath(!slash ? "." : slash == text ? "/" : text, NULL);
+	if (!real)
+		return NULL;
+	joined = arena_printf(
+	    a, "%s%s%s", real, strcmp(real, "/") ? "/" : "", slash ? slash + 1 : text);
+	free(real);
+	return joined;
+}
+
+/* A path under its real name, so that one mailbox has one identity. */
+static int complete_path(struct endpoint *end, struct arena *a, struct err *e)
+{
+	char *real, *text;
+
+	if (!end->path)
+		return 0;
+	real = realpath(end->path, NULL);
+	text = real ? arena_strdup(a, real) : NULL;
+	free(real);
+	if (!text && errno == ENOENT && end->side == ERR_DESTINATION)
+		text = real_new_path(a, end->path);
+	if (!text) {
+		err_set(e, CAUSE_USAGE, ERR_RUN, "%s: cannot use the Maildir %s: %s",
+		    end->side == ERR_SOURCE ? "source" : "destination", end->path, strerror(errno));
+		if (e)
+			e->side = end->side;
+		return -1;
+	}
+	end->path = text;
+	if (!end->identity_given)
+		end->identity = arena_printf(a, "%s:%s", end->scheme, end->path);
+	return 0;
+}
+
 static int complete_end(
     struct endpoint *end, const struct copy_arguments *args, const char *own_ca_file, struct err *e)
 {
@@ -180,6 +224,8 @@ static int parse_ends(struct copy_arguments *args, struct arena *a, const char *
 
 	if (endpoint_parse(&o->source, a, source, ERR_SOURCE, e) < 0 ||
 	    endpoint_parse(&o->destination, a, destination, ERR_DESTINATION, e) < 0)
+		return -1;
+	if (complete_path(&o->source, a, e) < 0 || complete_path(&o->destination, a, e) < 0)
 		return -1;
 	if (!strcmp(o->source.identity, o->destination.identity))
 		return err_set(e, CAUSE_USAGE, ERR_RUN,

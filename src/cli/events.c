@@ -174,8 +174,11 @@ static json_t *summary_object(const struct copy_summary *s)
 /* Of a dry run. */
 static json_t *plan_object(const struct copy_summary *s)
 {
-	json_t *o = json_object();
+	json_t *o;
 
+	if (!s || !s->dry_run)
+		return json_null();
+	o = json_object();
 	set_number(o, "items", s->planned_items);
 	set_number(o, "bytes", s->planned_bytes);
 	set_number(o, "marks", s->planned_marks);
@@ -294,7 +297,7 @@ void events_result(struct events *ev, int code, const struct copy_summary *summa
     const struct tally *tally, const struct err *e)
 {
 	events_end(ev, code, summary && summary->checked, summary ? summary_object(summary) : NULL,
-	    summary && summary->dry_run ? plan_object(summary) : NULL, tally, e);
+	    plan_object(summary), tally, e);
 }
 
 void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,
@@ -306,8 +309,7 @@ void events_end(struct events *ev, int code, bool checked, json_t *summary, json
 	jsonline_set(o, "checked", json_boolean(summary && !e && checked));
 	jsonline_set(o, "error", error_object(e));
 	jsonline_set(o, "summary", summary ? summary : json_null());
-	if (plan)
-		jsonline_set(o, "plan", plan);
+	jsonline_set(o, "plan", plan ? plan : json_null());
 	jsonline_set(o, "causes", causes_object(tally));
 	event_write(ev, o);
 }

@@ -70,7 +70,7 @@ struct item_stream {
  * one item as a stream. Bodies stay until it is settled. Owned by the engine; between want and next
  * it is lent to the source's session, between put and settle to the destination's. */
 struct window {
-	const struct folder *folder; /* source folder; before put the engine sets the target */
+	const struct folder *folder; /* at the source */
 	struct window_item *items;
 	size_t count;
 	struct buf body; /* ceiling set by the engine */
@@ -90,6 +90,7 @@ struct window {
 struct fact {
 	struct view id; /* valid during take only */
 	bool gone;      /* not there any more (with ask.gone); nothing else is told of it */
+	bool partial; /* only id and flags are told (ask.partial), or the id alone (ask.only_ids) */
 	uint64_t size;
 	struct date date;
 	uint32_t flags;
@@ -135,6 +136,9 @@ struct changes_ask {
 	bool only_ids;
 	/* What has gone since the cursor too, as facts, where the service remembers. */
 	bool gone;
+	/* Of items that the cursor passed their ids and flags are enough: where the service cannot tell
+	 * what changed, it need not tell all of everything. */
+	bool partial;
 	/* When count > 0: the present facts of just these ids; ids without a fact are gone. */
 	const struct view *ids;
 	size_t count;
@@ -198,6 +202,7 @@ enum secret_need { SECRET_FIRST, SECRET_WAS_REFUSED };
 struct connect_env {
 	struct waitset *waits;
 	struct flags_table *flags; /* shared by both sessions of a lane */
+	const char *origin;        /* identity of the source: keyed destinations put it into keys */
 	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
 	bool measure;              /* ask what the account may hold as well: caps.quota, keywords */
 	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
@@ -244,7 +249,8 @@ struct connector {
 	int (*settle)(struct session *s, size_t max, struct window **w, struct err *e);
 	int (*mark)(struct session *s, const struct folder *f, struct mark *marks, size_t count,
 	    struct err *e);
-	/* Move items to another folder of the account. After an error of scope link each is in the one
+	/* Move items to another folder of the account. Refused with a new_id: it is in both now, the
+	 * original could not be removed. Done without: look for it. After an error of scope link each is in the one
 	 * folder or the other, or (unless caps.moves) in both. */
 	int (*place)(struct session *s, const struct folder *from, const struct folder *to,
 	    struct placement *items, size_t count, struct err *e);

@@ -4,3 +4,4 @@
 #include "connect/connector.h"
 
 extern const struct connector imap_connector;
+extern const struct connector maildir_connector;

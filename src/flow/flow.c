@@ -382,6 +382,7 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	flags_table_new(&l->flags);
 	l->env = (struct connect_env){.waits = context->waits,
 	    .flags = l->flags,
+	    .origin = options->source->identity,
 	    .secret = context->secret,
 	    .secret_arg = context->secret_arg};
 	return ledger_open(&l->ledger, context->store, options->source->identity,

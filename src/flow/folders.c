@@ -100,15 +100,13 @@ static int rename_target(
 	struct view raw;
 
 	m->renamed = false;
-	if (mapping_same_path(m->target_parts, m->target_depth, entry->parts, entry->depth))
-		return 0;
 	if (!old && there) /* it went with its parent */
 		return ledger_set_target(l->ledger, m, entry->parts, entry->depth, there->raw, e);
-	if (!old)
-		return 0;
+	if (!old || mapping_same_path(m->target_parts, m->target_depth, entry->parts, entry->depth))
+		return ledger_save_folder(l->ledger, m, e);
 	if (there || old->role != ROLE_NONE) {
 		keep_name(l, entry, m);
-		return 0;
+		return ledger_save_folder(l->ledger, m, e);
 	}
 	if (!l->to->make(l->destination, old->raw, entry->parts, entry->depth, entry->source->role,
 		old->subscribed, &l->map.arena, &raw, &refusal)) {
@@ -120,7 +118,7 @@ static int rename_target(
 	}
 	if (refusal.scope == ERR_FOLDER) {
 		keep_name(l, entry, m);
-		return 0;
+		return ledger_save_folder(l->ledger, m, e);
 	}
 	*e = refusal;
 	return -1;
@@ -133,7 +131,7 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 	const struct folder *there;
 	struct view raw;
 
-	if (m->renamed && rename_target(l, entry, m, e))
+	if (m->renamed && !l->options->dry_run && rename_target(l, entry, m, e))
 		return -1;
 	there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	if (l->options->dry_run) {

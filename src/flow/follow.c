@@ -109,10 +109,12 @@ static int follow_source(struct following *f, struct ledger_folder *m, struct er
 {
 	const struct folder *found = find_new_name(f, m);
 
-	if (!found)
-		return 0;
-	m->renamed = true;
-	return f->l->options->dry_run ? 0 : ledger_rename_folder(f->l->ledger, m, found->raw, e);
+	(void)e;
+	if (found) {
+		m->renamed = true; /* not on record until the destination's folder is renamed */
+		ledger_rename_folder(f->l->ledger, m, found->raw);
+	}
+	return 0;
 }
 
 /* ---- the destination's ---- */

@@ -15,7 +15,11 @@ struct planner {
 	struct folder_job *job;
 	struct arena arena; /* of the batch */
 	struct todo batch[BATCH];
+	bool partial[BATCH]; /* of the batch: size and date were not told */
 	size_t count;
+	struct view *strange; /* ids without a row, told in part: the rest is asked for */
+	size_t strange_count, strange_size;
+	bool brief; /* some were told in part */
 	uint64_t seen;
 	size_t first; /* of todo: where this sweep began */
 	char highest_text[64];
@@ -104,13 +108,21 @@ static void suspect(struct planner *p, const struct ledger_row *row)
 	p->suspects[p->suspect_count++] = keep_row(p->job, row);
 }
 
+static void ask_rest(struct planner *p, struct view id)
+{
+	p->strange = grow(p->strange, p->strange_count, &p->strange_size, sizeof(*p->strange));
+	p->strange[p->strange_count++] = arena_copy(&p->job->arena, id);
+}
+
 /* A fact meets its row. */
-static int judge(
-    struct planner *p, const struct todo *t, const struct ledger_row *row, struct err *e)
+static int judge(struct planner *p, const struct todo *t, bool partial,
+    const struct ledger_row *row, struct err *e)
 {
 	p->fresh += !row || row->gone;
 	if (!row && is_doubted(p->job, t->id))
 		plan_keep_fact(p->job, t);
+	else if (!row && partial)
+		ask_rest(p, t->id);
 	else if (!row)
 		plan_new(p, t, 0);
 	if (!row)
@@ -135,7 +147,7 @@ static int judge_batch(struct planner *p, struct err *e)
 	if (ledger_find(p->l->ledger, p->job->memory, ids, p->count, rows, found, &p->arena, e))
 		return -1;
 	for (size_t i = 0; i < p->count; i++)
-		if (judge(p, &p->batch[i], found[i] ? &rows[i] : NULL, e))
+		if (judge(p, &p->batch[i], p->partial[i], found[i] ? &rows[i] : NULL, e))
 			return -1;
 	p->count = 0;
 	arena_clear(&p->arena);
@@ -159,26 +171,38 @@ static void note_order(struct planner *p, struct view id)
 	p->highest = view_make(p->highest_text, id.len);
 }
 
+/* Of one id the one that was told first comes first. */
 static int compare_todo(const void *a, const void *b)
 {
-	return natural_cmp(((const struct todo *)a)->id, ((const struct todo *)b)->id);
+	const struct todo *x = *(struct todo *const *)a, *y = *(struct todo *const *)b;
+	int order = natural_cmp(x->id, y->id);
+
+	return order ? order : (x > y) - (x < y);
 }
 
-/* A server may tell a message twice in one sweep (asked and unasked); it is one all the same.
- * Returns how many were told too often. */
+/* A server may tell a message twice in one sweep (asked and unasked); it is one all the same. The rest
+ * stays in the order told, whatever its ids look like. Returns how many were told too often. */
 static uint64_t drop_twice_told(struct planner *p)
 {
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct folder_job *job = p->job;
-	size_t kept = p->first, told = job->todo_count;
+	size_t count = job->todo_count - p->first, kept = p->first;
+	struct todo *todo = job->todo + p->first, **sorted;
 
-	if (!p->disorder || job->todo_count == p->first)
+	if (!p->disorder || !count)
 		return 0;
-	qsort(job->todo + p->first, job->todo_count - p->first, sizeof(*job->todo), compare_todo);
-	for (size_t i = p->first; i < job->todo_count; i++)
-		if (kept == p->first || compare_todo(&job->todo[i], &job->todo[kept - 1]))
-			job->todo[kept++] = job->todo[i];
+	sorted = arena_new(&scratch, count, sizeof(struct todo *));
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &todo[i];
+	qsort(sorted, count, sizeof(struct todo *), compare_todo);
+	for (size_t i = count - 1; i > 0; i--)
+		if (!natural_cmp(sorted[i]->id, sorted[i - 1]->id))
+			sorted[i]->id.len = 0; /* told before */
+	for (size_t i = 0; i < count; i++)
+		if (todo[i].id.len)
+			job->todo[kept++] = todo[i];
 	job->todo_count = kept;
-	return told - kept;
+	return count - (kept - p->first);
 }
 
 /* FNV-1a. Two ids of one hash would make a gone item seem present: it is only kept. */
@@ -216,6 +240,8 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	p->seen++;
 	note_present(p, fact->id);
 	note_order(p, fact->id);
+	p->partial[p->count] = fact->partial;
+	p->brief = p->brief || fact->partial;
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
 	    .date = fact->date,
@@ -524,6 +550,30 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
+/* A server that was restored and has given out so many ids since that its numbers are above those we
+ * knew: the highest that we have tell. It can only be so where something is new. */
+static int suspect_highest(struct planner *p, struct err *e)
+{
+	const struct ledger_folder *m = p->job->memory;
+	struct ledger_row rows[TOPS];
+	struct view ids[TOPS];
+	bool found[TOPS];
+	size_t count = 0;
+
+	if (!p->fresh || (p->job->told.complete && !p->brief))
+		return 0; /* or the sizes of all were seen */
+	while (count < TOPS && m->top[count][0]) {
+		ids[count] = view_of(m->top[count]);
+		count++;
+	}
+	if (ledger_find(p->l->ledger, m, ids, count, rows, found, &p->arena, e))
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		if (found[i] && !rows[i].gone)
+			suspect(p, &rows[i]);
+	return 0;
+}
+
 /* A message never changes its size: where one seems to, its header tells whether it is the one that
  * we knew. */
 static int check_suspects(struct planner *p, struct err *e)
@@ -544,22 +594,47 @@ static int check_suspects(struct planner *p, struct err *e)
 
 /* ---- the sweep ---- */
 
+static int take_strange(void *arg, const struct fact *fact, struct err *e)
+{
+	struct todo t = {
+	    .id = fact->id, .size = fact->size, .date = fact->date, .flags = fact->flags};
+
+	(void)e;
+	if (!fact->gone)
+		plan_new(arg, &t, 0);
+	return 0;
+}
+
+/* Items that the cursor passed, and have no row all the same. */
+static int plan_strange(struct planner *p, struct err *e)
+{
+	struct changes_ask ask = {.ids = p->strange, .count = p->strange_count};
+	struct fact_sink sink = {take_strange, p};
+	struct changes_told told;
+
+	return ask.count && p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e)
+		   ? -1
+		   : 0;
+}
+
 static int sweep(struct planner *p, struct err *e)
 {
 	struct lane *l = p->l;
 	struct folder_job *job = p->job;
 	struct fact_sink sink = {take_fact, p};
-	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true};
+	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true, .partial = true};
 	uint64_t twice_told;
 
 	if (plan_owed(l, job, e))
 		return -1;
 	p->first = job->todo_count;
 	if (l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
-	    judge_batch(p, e) || check_suspects(p, e))
+	    judge_batch(p, e) || suspect_highest(p, e) || check_suspects(p, e))
 		return -1;
 	if (job->told.reset || job->told.back)
 		return 0;
+	if (plan_strange(p, e))
+		return -1;
 	twice_told = drop_twice_told(p);
 	check_complete(l, job, p->seen - twice_told);
 	return find_gone(p, twice_told, e);
@@ -578,6 +653,7 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	free(p->present);
 	free(p->went);
 	free(p->suspects);
+	free(p->strange);
 	free(p);
 	if (failed)
 		return -1;

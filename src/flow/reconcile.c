@@ -244,6 +244,49 @@ static void match_headers(struct reconciler *r, bool sized)
 	}
 }
 
+static const unsigned char no_msgid[sizeof(((struct identity *)0)->msgid)];
+
+static int by_msgid(const void *a, const void *b)
+{
+	const struct thing *x = *(struct thing *const *)a, *y = *(struct thing *const *)b;
+
+	return memcmp(x->identity.msgid, y->identity.msgid, sizeof(no_msgid));
+}
+
+/* Is the one at AT, in the order of Message-IDs, alone with its own? */
+static bool is_single(struct thing *const *list, size_t count, size_t at)
+{
+	return memcmp(list[at]->identity.msgid, no_msgid, sizeof(no_msgid)) &&
+	       (!at || by_msgid(&list[at], &list[at - 1])) &&
+	       (at + 1 == count || by_msgid(&list[at], &list[at + 1]));
+}
+
+/* Where the destination changes what it stores, headers do not tell: Message-IDs do, where they are
+ * single on both sides. */
+static void match_msgids(struct reconciler *r)
+{
+	struct thing **s = arena_new(&r->arena, r->source.count + 1, sizeof(*s));
+	struct thing **t = arena_new(&r->arena, r->target.count + 1, sizeof(*t));
+
+	if (!(r->job->memory->fidelity & FIDELITY_REWRITES) || !r->source.count || !r->target.count)
+		return;
+	memcpy(s, r->source.by_header, r->source.count * sizeof(*s));
+	memcpy(t, r->target.by_header, r->target.count * sizeof(*t));
+	qsort(s, r->source.count, sizeof(*s), by_msgid);
+	qsort(t, r->target.count, sizeof(*t), by_msgid);
+	for (size_t i = 0; i < r->row_count; i++) {
+		struct memory *m = &r->rows[i];
+		struct thing **a = NULL, **b = NULL;
+
+		if (m->source && !m->target && is_copied(&m->row))
+			a = bsearch(&m->source, s, r->source.count, sizeof(*s), by_msgid);
+		if (a && is_single(s, r->source.count, (size_t)(a - s)))
+			b = bsearch(a, t, r->target.count, sizeof(*t), by_msgid);
+		if (b && !(*b)->taken && is_single(t, r->target.count, (size_t)(b - t)))
+			(m->target = *b)->taken = true;
+	}
+}
+
 /* What belongs to the rows of other sources is nobody else's. */
 static int take_owner(void *arg, const struct ledger_row *row, struct err *e)
 {
@@ -273,6 +316,7 @@ static int match_rows(struct reconciler *r, struct err *e)
 	match_proven_ids(r);
 	match_headers(r, true);
 	match_headers(r, false);
+	match_msgids(r);
 	if (r->target_other) /* the others' ids mean nothing either */
 		return 0;
 	return ledger_each_owner(r->l->ledger, r->job->memory->target_raw, take_owner, r, e) ||
@@ -282,8 +326,6 @@ static int match_rows(struct reconciler *r, struct err *e)
 }
 
 /* ---- items that have no row ---- */
-
-static const unsigned char no_msgid[sizeof(((struct identity *)0)->msgid)];
 
 static size_t free_of(const struct things *t, const unsigned char *header)
 {
@@ -435,7 +477,8 @@ static bool renew(struct reconciler *r, struct memory *m)
 	return true;
 }
 
-static int write_rows(struct reconciler *r, const struct cursor *now, struct err *e)
+static int write_rows(
+    struct reconciler *r, const struct cursor *source, const struct cursor *now, struct err *e)
 {
 	struct lane *l = r->l;
 	struct ledger_folder *m = r->job->memory, *next;
@@ -444,6 +487,7 @@ static int write_rows(struct reconciler *r, const struct cursor *now, struct err
 		return -1;
 	next->limit = m->limit;
 	next->finished = m->finished;
+	next->source = *source;
 	next->target = *now;
 	for (size_t i = 0; i < r->row_count; i++) {
 		if (renew(r, &r->rows[i])) {
@@ -476,18 +520,22 @@ static int reconcile(struct reconciler *r, struct err *e)
 {
 	struct lane *l = r->l;
 	struct folder_job *job = r->job;
-	struct cursor now, ignored;
+	struct ledger_folder *m = job->memory;
+	struct cursor now, source;
 
-	if (job->memory->open && resolve_rest(l, job, e)) /* what was under way may still appear */
+	if (m->open && resolve_rest(l, job, e)) /* what was under way may still appear */
 		return -1;
 	if (gather(l->to, l->destination, &job->target, &r->target, &now, e))
 		return -1;
-	if (!r->target.count && !job->memory->open && !ledger_alive(job->memory) &&
-	    !job->memory->gone)
+	if (!r->target.count && !m->open && !ledger_alive(m) && !m->gone)
 		return 0; /* nothing there, nothing known: the usual first pass */
-	if (gather(l->from, l->source, job->source, &r->source, &ignored, e) ||
-	    ledger_each_row(l->ledger, job->memory, take_row, r, e) || match_rows(r, e) ||
-	    match_strangers(r, e) || write_rows(r, &now, e))
+	if (gather(l->from, l->source, job->source, &r->source, &source, e))
+		return -1;
+	if (m->source.text[0] &&
+	    (!cursor_same(&source, &m->source) || cursor_went_back(&source, &m->source)))
+		r->source_other = true;
+	if (ledger_each_row(l->ledger, m, take_row, r, e) || match_rows(r, e) ||
+	    match_strangers(r, e) || write_rows(r, &source, &now, e))
 		return -1;
 	tell(r);
 	return 0;

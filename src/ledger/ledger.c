@@ -151,10 +151,32 @@ static void count_row(struct ledger_folder *f, unsigned was, unsigned now)
 		++*counts[now];
 }
 
+/* Shorter ids before longer ones: numbers in the order of their values. */
+static bool is_above(struct view a, const char *b)
+{
+	size_t len = strlen(b);
+
+	return a.len != len ? a.len > len : view_cmp(a, view_make(b, len)) > 0;
+}
+
+static void note_top(struct ledger_folder *f, const struct ledger_row *row)
+{
+	static const unsigned char unknown[sizeof(row->digest)];
+
+	if (row->source_id.len >= TOP_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
+	    !is_above(row->source_id, f->top[0]))
+		return;
+	memmove(f->top[1], f->top[0], (TOPS - 1) * sizeof(f->top[0]));
+	memset(f->top[0], 0, sizeof(f->top[0]));
+	memcpy(f->top[0], row->source_id.data, row->source_id.len);
+}
+
 static int put_row(
-    struct ledger *l, const struct ledger_folder *f, const struct ledger_row *row, struct err *e)
+    struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e)
 {
 	struct ledger_row copy = *row;
+
+	note_top(f, row);
 
 	if (flags_number(l, row->source_base, &copy.source_base, e) ||
 	    flags_number(l, row->target_base, &copy.target_base, e))
@@ -359,11 +381,9 @@ uint64_t ledger_alive(const struct ledger_folder *f)
 	return all > f->gone ? all - f->gone : 0;
 }
 
-int ledger_rename_folder(
-    struct ledger *l, struct ledger_folder *f, struct view source_raw, struct err *e)
+void ledger_rename_folder(struct ledger *l, struct ledger_folder *f, struct view source_raw)
 {
 	f->source_raw = arena_copy(&l->arena, source_raw);
-	return ledger_save_folder(l, f, e);
 }
 
 int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
@@ -649,6 +669,7 @@ int ledger_successor(
 	    .target_raw = f->target_raw,
 	    .source_object = f->source_object,
 	    .target_object = f->target_object,
+	    .fidelity = f->fidelity,
 	    .subscribed = f->subscribed};
 	next->number = f->number ^ SUCCESSOR;
 	*out = next;

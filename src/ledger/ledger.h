@@ -33,6 +33,15 @@ struct ledger_row {
 	const char *reason; /* may be "" */
 };
 
+/* What a destination folder was seen to do to the first messages that were stored there. */
+enum fidelity {
+	FIDELITY_SEEN = 1, /* they were read back */
+	FIDELITY_REWRITES =
+	    2,              /* their bytes come back changed: Message-IDs tell more than digests */
+	FIDELITY_DATES = 4, /* arrival dates are its own */
+	FIDELITY_KEYWORDS = 8, /* keywords are dropped */
+};
+
 enum intent_state {
 	INTENT_OPEN = 1,  /* may be stored or not */
 	INTENT_UNLOCATED, /* surely stored, its id not told: a row without target_id exists too */
@@ -51,6 +60,9 @@ struct ledger_intent {
 	const char *msgid;
 	uint64_t size; /* as the source tells it */
 };
+
+#define TOPS 3
+#define TOP_SIZE 24
 
 /* One folder pair. Filled by ledger_open, lives as long as the ledger. */
 struct ledger_folder {
@@ -75,9 +87,12 @@ struct ledger_folder {
 	/* rows, those of items gone among them */
 	uint64_t stored; /* stored or adopted */
 	uint64_t refused, owed, found, left;
-	uint64_t gone;   /* rows of items that are not at the source any more */
-	bool subscribed; /* subscription was carried over */
-	uint64_t open;   /* intents on record, of whatever state */
+	uint64_t gone;     /* rows of items that are not at the source any more */
+	bool subscribed;   /* subscription was carried over */
+	unsigned fidelity; /* bits of enum fidelity */
+	/* The highest source ids with a digest, for proof that ids still mean what they meant; "" = none. */
+	char top[TOPS][TOP_SIZE];
+	uint64_t open; /* intents on record, of whatever state */
 	/* of this run alone: */
 	bool renamed; /* at the source, since the last pass */
 	bool lost;    /* missing at the destination, without a trace */
@@ -105,9 +120,8 @@ struct ledger_folder *ledger_folders(struct ledger *l); /* list */
 struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw);
 /* Rows of items that should be at the source: all but those known to be gone. */
 uint64_t ledger_alive(const struct ledger_folder *f);
-/* The source folder is called so from now on. */
-int ledger_rename_folder(
-    struct ledger *l, struct ledger_folder *f, struct view source_raw, struct err *e);
+/* The source folder is called so from now on; written with the next change. */
+void ledger_rename_folder(struct ledger *l, struct ledger_folder *f, struct view source_raw);
 /* Remember the mapping. */
 int ledger_set_target(struct ledger *l, struct ledger_folder *f, char *const *parts, size_t depth,
     struct view raw, struct err *e);

@@ -4,7 +4,7 @@
  *   f PAIR u32be NUMBER      view source raw, varint depth, view part ..., view target raw,
  *                            view source object, view target object, view cursor, view tail, view source,
  *                            view target, view floor, varint finished, limit, stored, refused, owed, found,
- *                            left, gone, u8 subscribed
+ *                            left, gone, u8 subscribed, u8 fidelity, 3 times view top id
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
  *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone), view target id, 16 bytes digest, varint
  *                            size, varint pass, varint source base, varint target base, [u8 cause, view
@@ -89,17 +89,22 @@ static void get_bytes(struct unpack *u, unsigned char *out, size_t len)
 		out[i] = unpack_u8(u);
 }
 
-static void get_cursor(struct unpack *u, struct cursor *out)
+static void get_text(struct unpack *u, char *out, size_t size)
 {
 	struct view v = unpack_view(u);
 
-	if (v.len >= CURSOR_SIZE) {
+	if (v.len >= size) {
 		u->bad = true;
 		return;
 	}
-	memset(out, 0, sizeof(*out));
+	memset(out, 0, size);
 	if (v.len)
-		memcpy(out->text, v.data, v.len);
+		memcpy(out, v.data, v.len);
+}
+
+static void get_cursor(struct unpack *u, struct cursor *out)
+{
+	get_text(u, out->text, sizeof(out->text));
 }
 
 void schema_put_pair(struct buf *value, const struct schema_pair *p)
@@ -146,6 +151,9 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_varint(value, f->left);
 	pack_varint(value, f->gone);
 	pack_u8(value, f->subscribed);
+	pack_u8(value, (uint8_t)f->fidelity);
+	for (size_t i = 0; i < TOPS; i++)
+		pack_text(value, f->top[i]);
 }
 
 int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *a)
@@ -176,6 +184,9 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	f->left = unpack_varint(&u);
 	f->gone = unpack_varint(&u);
 	f->subscribed = unpack_u8(&u) != 0;
+	f->fidelity = unpack_u8(&u);
+	for (size_t i = 0; i < TOPS; i++)
+		get_text(&u, f->top[i], TOP_SIZE);
 	return unpack_done(&u);
 }
 

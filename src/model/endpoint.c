@@ -14,8 +14,10 @@
 
 #define URL_MAX 4096u
 #define HOST_MAX 253u
-#define EXAMPLE "imaps://anna%%40example.org@mail.example.org/"
-#define CAN_DO "imaps:// and imap://"
+#define IMAP_EXAMPLE "imaps://anna%40example.org@mail.example.org/"
+#define MAILDIR_EXAMPLE "maildir:/home/anna/Maildir"
+#define CAN_DO "imaps://, imap:// and maildir:"
+#define MAILDIR "maildir"
 
 static const struct scheme {
 	const char *name, *service;
@@ -24,10 +26,11 @@ static const struct scheme {
 } schemes[] = {
     {"imaps", "imap", 993, ENDPOINT_TLS},
     {"imap", "imap", 143, ENDPOINT_STARTTLS},
+    {MAILDIR, MAILDIR, 0, ENDPOINT_CLEAR},
 };
 
 /* What is planned: said as such, so that nobody searches for a typing mistake. */
-static const char *const later_schemes[] = {"maildir", "mbox", "pop3", "pop3s", "gmail", "jmap",
+static const char *const later_schemes[] = {"mbox", "pop3", "pop3s", "gmail", "jmap",
     "ews", "graph", "dav", "davs", "caldav", "caldavs", "carddav", "carddavs", "sieve", "sieves",
     "pst", "eml", "mh", "http", "https"};
 
@@ -41,6 +44,7 @@ struct parser {
 	struct arena *a;
 	struct err *e;
 	enum err_side side;
+	bool local; /* a path, no host */
 	struct endpoint out;
 };
 
@@ -67,7 +71,8 @@ static int finish_error(struct parser *p)
 
 static int refuse(struct parser *p, const char *what)
 {
-	err_set(p->e, CAUSE_USAGE, ERR_RUN, "%s: %s; write it like " EXAMPLE, side_name(p), what);
+	err_set(p->e, CAUSE_USAGE, ERR_RUN, "%s: %s; write it like %s", side_name(p), what,
+	    p->local ? MAILDIR_EXAMPLE : IMAP_EXAMPLE);
 	return finish_error(p);
 }
 
@@ -338,6 +343,16 @@ static int take_tls(struct parser *p, struct view value)
 	return 0;
 }
 
+static int take_layout(struct parser *p, struct view value)
+{
+	if (p->out.layout)
+		return refuse(p, "?layout= is there twice");
+	p->out.layout = view_is_nocase(value, "fs")          ? LAYOUT_FS
+			: view_is_nocase(value, "maildir++") ? LAYOUT_MAILDIRPP
+							     : LAYOUT_DETECT;
+	return p->out.layout ? 0 : refuse(p, "?layout= takes maildir++ or fs");
+}
+
 static int refuse_parameter(struct parser *p, struct view name)
 {
 	char shown[33], message[160];
@@ -346,7 +361,9 @@ static int refuse_parameter(struct parser *p, struct view name)
 		return refuse_password(p);
 	text_printable(shown, sizeof(shown), name.data, name.len);
 	snprintf(message, sizeof(message),
-	    "it has no parameter '%s'; there are ?auth=, ?authzid=, ?id= and ?tls=none", shown);
+	    p->local ? "it has no parameter '%s'; there are ?layout= and ?id="
+		     : "it has no parameter '%s'; there are ?auth=, ?authzid=, ?id= and ?tls=none",
+	    shown);
 	return refuse(p, message);
 }
 
@@ -359,12 +376,16 @@ static int take_parameter(struct parser *p, struct view pair)
 		return refuse(p, "a parameter is written ?NAME=VALUE");
 	name = view_make(pair.data, (size_t)(equals - pair.data));
 	value = view_make(equals + 1, pair.len - name.len - 1);
+	if (view_is_nocase(name, "id"))
+		return take_id(p, value);
+	if (p->local && view_is_nocase(name, "layout"))
+		return take_layout(p, value);
+	if (p->local)
+		return refuse_parameter(p, name);
 	if (view_is_nocase(name, "auth"))
 		return take_auth(p, value);
 	if (view_is_nocase(name, "authzid"))
 		return take_authzid(p, value);
-	if (view_is_nocase(name, "id"))
-		return take_id(p, value);
 	if (view_is_nocase(name, "tls"))
 		return take_tls(p, value);
 	return refuse_parameter(p, name);
@@ -433,7 +454,33 @@ static int take_url(struct parser *p, const struct url *url, const struct scheme
 				 "none is named here");
 	if (take_query(p, url->query) < 0)
 		return -1;
+	p->out.identity_given = p->out.identity != NULL;
 	p->out.identity = identity_text(p);
+	return 0;
+}
+
+/* "/path", "path", "///path" as in other URLs of files. '#' is a letter like others in it. */
+static int take_local(struct parser *p, const char *text, const struct scheme *scheme)
+{
+	size_t len = strcspn(text, "?");
+	struct view path = {text, len};
+
+	p->out.scheme = scheme->service;
+	p->out.tls = scheme->tls;
+	if (view_starts_nocase(path, "//")) {
+		path = view_make(path.data + 2, path.len - 2);
+		if (!path.len || path.data[0] != '/')
+			return refuse(p, "behind maildir:// the path begins with a third '/', since a "
+					 "Maildir is always on this machine");
+	}
+	if (!path.len)
+		return refuse(p, "it names no path");
+	if (decode(p, path, "path", &p->out.path) < 0 ||
+	    (text[len] && take_query(p, view_of(text + len + 1)) < 0))
+		return -1;
+	p->out.identity_given = p->out.identity != NULL;
+	if (!p->out.identity)
+		p->out.identity = arena_printf(p->a, MAILDIR ":%s", p->out.path);
 	return 0;
 }
 
@@ -446,11 +493,14 @@ int endpoint_parse(
 	struct url url = {0};
 	bool is_url = name.len && !strncmp(text + name.len, "://", 3);
 
+	p.local = scheme && !strcmp(scheme->service, MAILDIR);
 	if (strlen(text) > URL_MAX || !is_clean(view_of(text)))
 		return refuse(&p, "this is too long, holds control characters or is not UTF-8");
-	if (!scheme || !is_url)
+	if (!scheme || (!is_url && !p.local))
 		return refuse_scheme(&p, name, is_url);
-	if (cut(&p, text + name.len + 3, &url) < 0 || take_url(&p, &url, scheme) < 0)
+	if (p.local && take_local(&p, text + name.len + 1, scheme) < 0)
+		return -1;
+	if (!p.local && (cut(&p, text + name.len + 3, &url) < 0 || take_url(&p, &url, scheme) < 0))
 		return -1;
 	p.out.url = arena_strdup(a, text);
 	*out = p.out;

@@ -16,6 +16,7 @@ control commands, one JSON object a line, and answers each with one JSON line on
 
 A capability that is not listed in --caps is absent in behaviour too: no UIDPLUS, no APPENDUID; no
 MULTIAPPEND, BAD for a second message; no LITERAL+, BAD and BYE for {n+}; no CONDSTORE, no MODSEQ; and so on.
+OBJECTID has EMAILID and MAILBOXID, X-GM-EXT-1 has X-GM-MSGID, and --server-id "name Dovecot" X-GUID.
 One connection sees a change made by another at the end of its next command, as on strict servers.
 
 
@@ -1379,6 +1380,10 @@ class Session:
             return True
         return name in caps or ("IMAP4REV2" in caps and name in REV2_MEANS)
 
+    def knows_guids(self):
+        """Dovecot's X-GUID, which it does not advertise."""
+        return "Dovecot" in self.options.server_id
+
     def need(self, name):
         if not self.has(name):
             raise ValueError(name + " is not supported")
@@ -1656,6 +1661,8 @@ class Session:
             return str(sum(len(m.body) for m in messages))
         if item == "MAILBOXID" and self.has("OBJECTID"):
             return "(F%d)" % folder.mailboxid
+        if item == "X-GUID" and self.knows_guids():
+            return "%032x" % folder.mailboxid
         if item == "APPENDLIMIT" and self.has("APPENDLIMIT"):
             return str(self.options.max_size or "NIL")
         raise ValueError("unknown STATUS item " + item)
@@ -1810,7 +1817,9 @@ class Session:
             self.enabled.add("CONDSTORE")
             items = items if "MODSEQ" in items else items + ["MODSEQ"]
         if vanished:
-            self.say_vanished(self.selected, parse_set(text_of(args[0])), since)
+            last = max(self.selected.messages, default=0)       # what "*" means, strictly
+            self.say_vanished(self.selected, [tuple(last if end is None else end for end in ends)
+                                              for ends in parse_set(text_of(args[0]))], since)
         for uid in self.chosen(command, args[0]):
             message = self.selected.messages.get(uid)
             if message and (since is None or message.modseq > since):
@@ -1846,6 +1855,10 @@ class Session:
                   "RFC822.TEXT": lambda: Body(split_message(message.body)[1])}
         if self.has("OBJECTID"):
             simple["EMAILID"] = lambda: b"(M%d)" % message.emailid
+        if self.has("X-GM-EXT-1"):
+            simple["X-GM-MSGID"] = lambda: b"%d" % message.emailid
+        if self.knows_guids():
+            simple["X-GUID"] = lambda: b"%032x" % message.emailid
         if item in simple:
             return item.encode(), simple[item]()
         return self.fetch_section(message, item)
@@ -2036,7 +2049,7 @@ class Session:
         if key == "UID":
             uids = set(pick(self.uids, parse_set(text_of(args.pop(0)))))
             return lambda m: m.uid in uids
-        numbers = pick(list(range(1, len(self.uids) + 1)), parse_set(key))
+        numbers = set(pick(list(range(1, len(self.uids) + 1)), parse_set(key)))
         return lambda m: bisect.bisect_left(self.uids, m.uid) + 1 in numbers
 
     # -- APPEND --

@@ -271,7 +271,7 @@ class Server:
 class Dovecot(Server):
     """Dovecot 2.3.
 
-    store        "maildir" (LAYOUT=fs) or "sdbox"
+    store        "maildir" (LAYOUT=fs), "maildir++" or "sdbox"
     capability   replaces the CAPABILITY list; one that starts with "+" adds to it
     mechanisms   SASL mechanisms; with "xoauth2" or "oauthbearer", token() makes tokens
     special_use  {folder: use}, such as {"Sent": "\\\\Sent"}
@@ -286,7 +286,7 @@ class Dovecot(Server):
 
     kind = "dovecot"
     patience = 0.5      # it ends in 0.1 s, then sleeps a second in case its log process is not done
-    STORES = {"maildir": "maildir:~/Maildir:LAYOUT=fs", "sdbox": "sdbox:~/sdbox"}
+    STORES = {"maildir": "maildir:~/Maildir:LAYOUT=fs", "maildir++": "maildir:~/Maildir", "sdbox": "sdbox:~/sdbox"}
     SPECIAL_USE = {"Drafts": "\\Drafts", "Sent": "\\Sent", "Trash": "\\Trash", "Junk": "\\Junk", "Archive": "\\Archive"}
 
     def __init__(self, workdir, *, store="maildir", capability=None, mechanisms="plain login scram-sha-1 scram-sha-256",
@@ -373,6 +373,10 @@ class Dovecot(Server):
 
     def appends(self, name):
         return _count(self.log_path, rf"imap\({re.escape(name)}\)<[^>]*><[^>]*>: (Info: )?save: ")
+
+    def maildir(self, name):
+        """Where the user's Maildir lies."""
+        return self._jail.path(f"/var/mail/{name}/Maildir")
 
     def rawlog(self, name):
         """What each of the user's connections said, oldest first (needs rawlog=True)."""

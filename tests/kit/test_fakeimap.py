@@ -507,6 +507,22 @@ class Selected(Case):
         self.ok(client, "SELECT b")
         self.assertIn(before, self.ok(client, "UID FETCH 1 EMAILID")[0])
 
+    def test_names_of_other_servers(self):
+        _, client = self.filled(caps=DEFAULT_CAPS + " X-GM-EXT-1", server_id="name Dovecot", folder=["b"])
+        number = re.search(rb"X-GM-MSGID (\d+)", self.ok(client, "UID FETCH 1 X-GM-MSGID")[0]).group(1)
+        guid = re.search(rb"X-GUID ([0-9a-f]{32})", self.ok(client, "UID FETCH 1 X-GUID")[0]).group(1)
+        self.ok(client, "UID COPY 1 b")
+        name = self.ok(client, "STATUS b (X-GUID)")[0].split()[-1]
+        self.ok(client, "RENAME b c")
+        self.assertEqual(self.ok(client, "STATUS c (X-GUID)")[0].split()[-1], name)
+        self.ok(client, "SELECT c")
+        self.assertIn(number, self.ok(client, "UID FETCH 1 X-GM-MSGID")[0])
+        self.assertIn(guid, self.ok(client, "UID FETCH 1 X-GUID")[0])
+        _, client = self.filled()
+        self.refused(client, "UID FETCH 1 X-GUID")
+        self.refused(client, "UID FETCH 1 X-GM-MSGID")
+        self.refused(client, "STATUS INBOX (X-GUID)")
+
     def test_condstore(self):
         server, client = self.filled()
         server.flag("INBOX", 2, "+\\Flagged -\\Seen")
@@ -528,6 +544,11 @@ class Selected(Case):
         self.assertEqual(self.ok(client, "NOOP"), [b"* VANISHED 1"])
         self.assertEqual(self.ok(client, "UID FETCH 1:9 FLAGS (CHANGEDSINCE 9 VANISHED)"),
                          [b"* VANISHED (EARLIER) 1"])
+        server.expunge("INBOX", "5")
+        self.ok(client, "NOOP")
+        self.assertNotIn(b"5", self.ok(client, "UID FETCH 1:* FLAGS (CHANGEDSINCE 9 VANISHED)")[0])   # * is 4 now
+        self.assertEqual(self.ok(client, "UID FETCH 1:9 FLAGS (CHANGEDSINCE 9 VANISHED)"),
+                         [b"* VANISHED (EARLIER) 1,5"])
         self.assertIn(b"* OK [CLOSED]", self.ok(client, "SELECT INBOX (QRESYNC (7 6))")[0])
         self.assertNotIn(b"VANISHED", b"".join(client.lines))
         _, client = self.pair(caps=without("QRESYNC"))

@@ -21,6 +21,7 @@ ROOMS = {
     "net": "base",  # moves bytes, understands none
     "connect": "base model wire net",  # the one place where protocol and socket meet
     "connect/imap": "base model wire net connect/connector.h connect/connectors.h",
+    "connect/maildir": "base model wire/imap_text.h net/wait.h connect/connector.h connect/connectors.h",  # no socket
     "ledger": "base model connect/connector.h",  # connector.h: the nouns of the window
     "flow": "base model connect/connector.h ledger/ledger.h net/wait.h",
     "fleet": "base model flow/flow.h flow/survey.h flow/verify.h ledger/store.h net/channel.h net/wait.h",
@@ -58,15 +59,15 @@ LIBRARIES = {
     "sqlite3.h": "ledger/sqlite.c",
     "jansson.h": "cli/jsonline.h",
     "utf8proc.h": "model cli",
-    "sodium.h": "model wire ledger fleet cli",
+    "sodium.h": "model wire connect/maildir ledger fleet cli",
     "pthread.h": "net/resolve.c",
     "netdb.h": "net",
     "netinet/": "net",
     "poll.h": "net cli",
     "sys/socket.h": "net fleet",
     "sys/wait.h": "fleet cli",
-    "unistd.h": "base net ledger fleet cli",
-    "fcntl.h": "net ledger fleet cli",
+    "unistd.h": "base net connect/maildir ledger fleet cli",
+    "fcntl.h": "net connect/maildir ledger fleet cli",
     "time.h": "base fleet cli",
     "stdatomic.h": "net",
 }

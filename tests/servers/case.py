@@ -264,9 +264,9 @@ class ServerCase(unittest.TestCase):
                                 {back[levels]: mail for levels, mail in snapshot.mail.items()})
 
     def differences(self, source, destination, *outcomes):
-        """All that differs, source and destination being Ends or Snapshots."""
-        ours = source.read() if isinstance(source, End) else source
-        theirs = destination.read() if isinstance(destination, End) else destination
+        """All that differs; source and destination are Snapshots, or Ends or the like that can be read."""
+        ours = source if isinstance(source, compare.Snapshot) else source.read()
+        theirs = destination if isinstance(destination, compare.Snapshot) else destination.read()
         return compare.compare(ours, self.renamed(theirs, *outcomes))
 
     def check_same(self, source, destination, *outcomes, allow=()):

@@ -107,6 +107,26 @@ static void note_bye(struct imap *im)
 	im->bye_err.wait_s = wait_s;
 }
 
+/* VANISHED without (EARLIER): they went just now (RFC 7162 §3.2.10.2). What came since the folder was
+ * selected never counted. */
+static void note_vanished(struct imap *im, const struct imap_response *r)
+{
+	struct imap_set_walk walk;
+	uint32_t from, to;
+
+	if (!r->args || r->args->kind == IMAP_NODE_LIST)
+		return;
+	walk = imap_set_walk(imap_node_text(r->args));
+	while (imap_set_range(&walk, &from, &to) == 1) {
+		uint64_t low = from < to ? from : to, end = (uint64_t)(from < to ? to : from) + 1;
+		uint64_t gone;
+
+		end = im->uidnext && end > im->uidnext ? im->uidnext : end;
+		gone = low < end ? end - low : 0;
+		im->lasting -= gone < im->lasting ? gone : im->lasting;
+	}
+}
+
 static void note_exists(struct imap *im, const struct imap_response *r)
 {
 	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
@@ -114,6 +134,8 @@ static void note_exists(struct imap *im, const struct imap_response *r)
 	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
 		 r->number <= im->exists && im->lasting)
 		im->lasting--;
+	else if (view_is_nocase(r->name, "VANISHED"))
+		note_vanished(im, r);
 }
 
 void imap_release_event(struct imap *im)

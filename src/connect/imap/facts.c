@@ -1,6 +1,7 @@
 /* facts.c - what an IMAP folder holds and what changed: now, changes, mark. Cursors are
  * "uidvalidity uidnext modseq"; item ids are UIDs in decimal. CONDSTORE (RFC 7162) where offered,
- * else everything is told anew and the engine compares. Bodies are only digested, never kept. */
+ * else everything is told anew and the engine compares. What has gone is told by QRESYNC (RFC 7162).
+ * Bodies are only digested, never kept. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ int imap_cursor_parse(
 
 		if (view_number(view_make(at, len), out[i]))
 			return -1;
-		at += len + (at[len] == ' ');
+		at += len + (at[len] == ' ' && i + 1 < COUNT_OF(out));
 	}
 	return *at ? -1 : 0;
 }
@@ -82,13 +83,18 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 
 /* ---- facts ---- */
 
-#define FLOOD 100000u /* messages told beyond those counted */
+#define GONE_MAX 200000u /* ids told as gone in one sweep */
 
 struct sweep {
 	struct imap *im;
 	const struct fact_sink *sink;
-	uint64_t least_uid; /* "n:*" also tells the last one below n: left out */
+	uint64_t least_uid;   /* "n:*" also tells the last one below n: left out */
+	uint64_t brief_below; /* of UIDs below this, FLAGS are enough; 0 = not of any */
 	uint64_t told;
+	char modifier[80];
+	bool vanished; /* what has gone is asked for */
+	bool unclear;  /* and was told in a way that cannot be used */
+	uint64_t gone; /* ids told as gone */
 	/* the body that flows by, digested for identification */
 	struct identity_reader *reader;
 	bool header_only, has_body;
@@ -129,36 +135,106 @@ static void fact_body(struct sweep *w, const struct imap_node *first, struct fac
 	}
 }
 
-static int take_fact(void *arg, const struct imap_response *r, struct err *e)
+/* What names a message wherever it lies: a FETCH item, "" = none. */
+static const char *object_item(const struct imap *im)
 {
-	struct sweep *w = arg;
-	const struct imap_node *first = r->args ? r->args->child : NULL;
-	struct fact fact = {0};
-	char id[24];
-	uint64_t uid;
-	int result = 0;
+	return im->no_objects               ? ""
+	       : imap_has(im, CAP_OBJECTID) ? "EMAILID"
+	       : imap_has(im, CAP_GMAIL)    ? "X-GM-MSGID"
+	       : im->quirks & QUIRK_X_GUID  ? "X-GUID"
+					    : "";
+}
 
-	if (!view_is_nocase(r->name, "FETCH") && !view_is_nocase(r->name, "UIDFETCH"))
-		return 0;
-	/* what comes unasked (flags of others' changes) lacks the UID or the rest */
-	if (imap_node_number(imap_node_value(first, "UID"), &uid) || !uid || uid < w->least_uid ||
-	    uid > UINT32_MAX ||
-	    (!imap_node_value(first, "RFC822.SIZE") && !imap_node_value(first, "INTERNALDATE")))
-		goto out;
-	if (w->told > w->im->exists + FLOOD) {
-		result = imap_broken(w->im, e, "it tells far more messages than it counts");
-		goto out;
-	}
+/* EMAILID (RFC 8474) has its value in parentheses, the others have not. */
+static struct view fact_object(const struct imap *im, const struct imap_node *first)
+{
+	const struct imap_node *n = imap_node_value(first, object_item(im));
+
+	return imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
+}
+
+/* Was that asked for? What comes unasked (flags of others' changes) lacks the UID or the rest. */
+static bool is_wanted(const struct sweep *w, const struct imap_node *first, uint64_t *uid)
+{
+	if (imap_node_number(imap_node_value(first, "UID"), uid) || !*uid || *uid > UINT32_MAX)
+		return false;
+	if (w->brief_below)
+		return *uid < w->brief_below && imap_node_value(first, "FLAGS");
+	return *uid >= w->least_uid &&
+	       (imap_node_value(first, "RFC822.SIZE") || imap_node_value(first, "INTERNALDATE"));
+}
+
+static int tell_fact(struct sweep *w, const struct imap_node *first, uint64_t uid, struct err *e)
+{
+	struct fact fact = {.partial = w->brief_below > 0};
+	char id[24];
+
+	if (w->told++ > w->im->exists + IMAP_FLOOD)
+		return imap_broken(w->im, e, "it tells far more messages than it counts");
 	snprintf(id, sizeof(id), "%" PRIu64, uid);
 	fact.id = view_of(id);
 	imap_node_number(imap_node_value(first, "RFC822.SIZE"), &fact.size);
 	fact.date.known = !imap_date_parse(imap_node_text(imap_node_value(first, "INTERNALDATE")),
 	    &fact.date.instant, &fact.date.zone);
 	fact.flags = node_flags(w->im, imap_node_value(first, "FLAGS"));
+	fact.object = fact_object(w->im, first);
 	fact_body(w, first, &fact);
-	w->told++;
-	result = w->sink->take(w->sink->arg, &fact, e);
-out:
+	return w->sink->take(w->sink->arg, &fact, e);
+}
+
+/* Those of LOW to HIGH that may have been. A set can name UIDs without end: not believed then. */
+static int tell_gone(struct sweep *w, uint64_t low, uint64_t high, struct err *e)
+{
+	if (high >= w->im->uidnext)
+		high = w->im->uidnext ? w->im->uidnext - 1 : 0;
+	if (low > high)
+		return 0;
+	if (high - low >= GONE_MAX - w->gone) {
+		w->unclear = true;
+		return 0;
+	}
+	for (; low <= high; low++, w->gone++) {
+		struct fact fact = {.gone = true};
+		char id[24];
+
+		snprintf(id, sizeof(id), "%" PRIu64, low);
+		fact.id = view_of(id);
+		if (w->sink->take(w->sink->arg, &fact, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* "(EARLIER) 41,43:116". Without EARLIER they go just now, after the instant of the cursor. */
+static int take_vanished(struct sweep *w, const struct imap_response *r, struct err *e)
+{
+	const struct imap_node *earlier = imap_node_at(r->args, 0), *set = imap_node_at(r->args, 1);
+	struct imap_set_walk walk = imap_set_walk(imap_node_text(set));
+	uint32_t from, to;
+	int found;
+
+	if (!w->vanished || !earlier || earlier->kind != IMAP_NODE_LIST)
+		return 0;
+	while ((found = imap_set_range(&walk, &from, &to)) == 1)
+		if (tell_gone(w, from < to ? from : to, from < to ? to : from, e))
+			return -1;
+	w->unclear = w->unclear || found < 0 || !set;
+	return 0;
+}
+
+static int take_fact(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct sweep *w = arg;
+	const struct imap_node *first = r->args ? r->args->child : NULL;
+	uint64_t uid;
+	int result = 0;
+
+	if (view_is_nocase(r->name, "VANISHED"))
+		return take_vanished(w, r, e);
+	if (!view_is_nocase(r->name, "FETCH") && !view_is_nocase(r->name, "UIDFETCH"))
+		return 0;
+	if (is_wanted(w, first, &uid))
+		result = tell_fact(w, first, uid, e);
 	identity_free(&w->reader);
 	w->has_body = false;
 	return result;
@@ -184,28 +260,59 @@ static int take_data(void *arg, struct view piece, struct err *e)
 	return 0;
 }
 
-static int fetch(struct sweep *w, const struct changes_ask *ask, const char *set,
-    const char *modifier, struct err *e)
+static int fetch_once(
+    struct sweep *w, const struct changes_ask *ask, const char *set, struct err *e)
 {
 	struct imap_taker taker = {take_fact, NULL, NULL, w};
+	const char *object = object_item(w->im);
 	struct imap_command c;
-	bool bodies = ask->identity || ask->digest;
 	int failed;
 
 	w->header_only = !ask->digest;
-	if (bodies) {
+	if (ask->identity || ask->digest) {
 		taker.body = take_body;
 		taker.data = take_data;
 	}
 	imap_command_start(w->im, &c, "UID FETCH");
-	imap_command_add(&c, "%s (UID FLAGS INTERNALDATE RFC822.SIZE%s)%s", set,
+	imap_command_add(&c, "%s (UID FLAGS INTERNALDATE RFC822.SIZE%s%s%s)%s", set,
+	    *object ? " " : "", object,
 	    ask->digest     ? " BODY.PEEK[]"
 	    : ask->identity ? " BODY.PEEK[HEADER]"
 			    : "",
-	    modifier);
+	    w->modifier);
 	failed = imap_run(w->im, &c, &taker, e);
 	identity_free(&w->reader);
 	return failed;
+}
+
+/* BAD may be said of the objects' names: then without them. */
+static int fetch(struct sweep *w, const struct changes_ask *ask, const char *set, struct err *e)
+{
+	struct err refusal;
+
+	if (!fetch_once(w, ask, set, &refusal))
+		return 0;
+	if (refusal.scope != ERR_FOLDER || w->im->reader.response.status != IMAP_BAD ||
+	    !*object_item(w->im)) {
+		*e = refusal;
+		return -1;
+	}
+	w->im->no_objects = true;
+	return fetch_once(w, ask, set, e);
+}
+
+/* Of the messages before the cursor nothing but the flags; the others follow as a whole. */
+static int fetch_brief(struct sweep *w, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(w->im, &c, "UID FETCH");
+	imap_command_add(&c, "1:%" PRIu64 " (UID FLAGS)", w->brief_below - 1);
+	if (imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e))
+		return -1;
+	w->least_uid = w->brief_below;
+	w->brief_below = 0;
+	return 0;
 }
 
 static int compare_uids(const void *a, const void *b)
@@ -236,7 +343,7 @@ static int fetch_ids(struct sweep *w, const struct changes_ask *ask, struct err 
 		for (; i < count && text.len < IMAP_SET_MAX - 40; i++)
 			imap_set_add(&set, uids[i]);
 		imap_set_finish(&set);
-		if (fetch(w, ask, text.data, "", e))
+		if (fetch(w, ask, text.data, e))
 			return -1;
 	}
 	return 0;
@@ -248,34 +355,76 @@ static bool went_back(const struct imap *im, uint64_t uidnext, uint64_t modseq)
 	return im->uidnext < uidnext || (im->modseq && im->modseq < modseq);
 }
 
-/* What a sweep since a cursor must ask for. Returns false when nothing can have changed. */
-static bool plan_sweep(const struct imap *im, const struct changes_ask *ask,
-    struct changes_told *told, uint64_t *from, char *modifier, size_t size)
+/* What a sweep since UIDNEXT and MODSEQ must ask for. Returns false when nothing can have changed. */
+static bool plan_since(struct sweep *w, const struct changes_ask *ask, struct changes_told *told,
+    uint64_t uidnext, uint64_t modseq)
 {
-	uint64_t uidvalidity, uidnext, modseq;
+	const struct imap *im = w->im;
 
-	*from = 1;
-	modifier[0] = '\0';
-	told->complete = true;
-	if (!ask->since || !ask->since->text[0])
-		return im->exists > 0;
-	if (imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq) ||
-	    uidvalidity != im->uidvalidity || went_back(im, uidnext, modseq))
-		told->reset = true;
-	if (told->reset || !im->exists)
-		return im->exists > 0;
 	if (ask->only_new) {
 		told->complete = false;
-		*from = uidnext;
-		return true;
-	}
-	if (modseq && im->modseq) {
+		w->least_uid = uidnext;
+	} else if (modseq && im->modseq) {
 		told->complete = false;
+		w->vanished = told->gone_told = ask->gone && im->qresync;
 		if (modseq == im->modseq && uidnext == im->uidnext)
 			return false;
-		snprintf(modifier, size, " (CHANGEDSINCE %" PRIu64 ")", modseq);
+		snprintf(w->modifier, sizeof(w->modifier), " (CHANGEDSINCE %" PRIu64 "%s)", modseq,
+		    w->vanished ? " VANISHED" : "");
+	} else if (ask->partial && !ask->identity && !ask->digest && uidnext > 1) {
+		w->brief_below = uidnext;
 	}
 	return true;
+}
+
+static bool plan_sweep(struct sweep *w, const struct changes_ask *ask, struct changes_told *told)
+{
+	const struct imap *im = w->im;
+	uint64_t uidvalidity = 0, uidnext = 0, modseq = 0;
+	bool since = ask->since && ask->since->text[0];
+
+	w->least_uid = 1;
+	told->complete = true;
+	if (since) {
+		bool valid = !imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq) &&
+			     uidvalidity == im->uidvalidity;
+
+		told->back = valid && went_back(im, uidnext, modseq);
+		told->reset = !valid || told->back;
+	}
+	if (!im->exists) /* that tells of everything that it has gone */
+		return false;
+	return !since || told->reset || plan_since(w, ask, told, uidnext, modseq);
+}
+
+static int sweep(
+    struct sweep *w, const struct changes_ask *ask, struct changes_told *told, struct err *e)
+{
+	char set[40];
+
+	if (w->brief_below && fetch_brief(w, e))
+		return -1;
+	/* "*" is the last one that is there: what has gone behind it would not be told */
+	snprintf(set, sizeof(set), w->vanished ? "%" PRIu64 ":4294967295" : "%" PRIu64 ":*",
+	    w->least_uid);
+	if (fetch(w, ask, set, e))
+		return -1;
+	told->gone_told = w->vanished && !w->unclear;
+	return 0;
+}
+
+/* Old servers do not say UIDNEXT at SELECT. */
+static int learn_uidnext(struct imap *im, const struct folder *f, struct err *e)
+{
+	uint64_t ignored;
+	struct cursor cursor;
+
+	if (im->uidnext)
+		return 0;
+	return imap_now(&im->session, f, &cursor, e) ||
+		       imap_cursor_parse(&cursor, &ignored, &im->uidnext, &ignored)
+		   ? -1
+		   : 0;
 }
 
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
@@ -283,28 +432,21 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 {
 	struct imap *im = IMAP(s);
 	struct sweep w = {.im = im, .sink = sink};
-	char set[40], modifier[60];
 
 	*told = (struct changes_told){0};
-	if (imap_select(im, f->raw, false, true, e))
+	if (imap_select(im, f->raw, false, true, e) || learn_uidnext(im, f, e))
 		return -1;
-	if (!im->uidnext) { /* old servers do not say at SELECT */
-		uint64_t ignored;
-		struct cursor cursor;
-
-		if (imap_now(s, f, &cursor, e) ||
-		    imap_cursor_parse(&cursor, &ignored, &im->uidnext, &ignored))
-			return -1;
-	}
 	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
 	told->total = im->exists;
 	if (ask->count)
 		return fetch_ids(&w, ask, e);
-	if (!plan_sweep(im, ask, told, &w.least_uid, modifier, sizeof(modifier)))
-		return 0;
-	snprintf(set, sizeof(set), "%" PRIu64 ":*", w.least_uid);
-	if (fetch(&w, ask, set, modifier, e))
+	if (ask->only_ids) {
+		told->complete = true;
+		if (imap_tell_ids(im, sink, e))
+			return -1;
+	} else if (plan_sweep(&w, ask, told) && sweep(&w, ask, told, e)) {
 		return -1;
+	}
 	told->total = im->lasting; /* mail may have come or gone meanwhile */
 	return 0;
 }

@@ -1,7 +1,8 @@
-/* folders.c - the folders of an IMAP account: namespaces, LIST with its ladder of fall-backs, CREATE
- * and SUBSCRIBE. Raw names are kept exactly as the server said them and sent back so; people and
+/* folders.c - the folders of an IMAP account: namespaces, LIST with its ladder of fall-backs, CREATE,
+ * RENAME and SUBSCRIBE. Raw names are kept exactly as the server said them and sent back so; people and
  * the engine see paths of UTF-8 parts. Does not: decide which folder goes where (model/names). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -254,6 +255,23 @@ static uint64_t status_number(const struct imap_node *list, const char *name)
 	return imap_node_number(imap_node_value(list, name), &n) ? 0 : n;
 }
 
+/* What names a folder whatever it is called: a STATUS item, "" = none. */
+static const char *object_item(const struct imap *im)
+{
+	return im->no_objects               ? ""
+	       : imap_has(im, CAP_OBJECTID) ? "MAILBOXID"
+	       : im->quirks & QUIRK_X_GUID  ? "X-GUID"
+					    : "";
+}
+
+/* MAILBOXID (RFC 8474 §4.1) has its value in parentheses. */
+static struct view status_object(const struct imap *im, const struct imap_node *list)
+{
+	const struct imap_node *n = imap_node_value(list, object_item(im));
+
+	return imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
+}
+
 static void take_status(struct listing *to, const struct imap_response *r)
 {
 	struct folder *f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
@@ -264,6 +282,7 @@ static void take_status(struct listing *to, const struct imap_response *r)
 		return;
 	f->has_glance = true;
 	f->messages = status_number(list->child, "MESSAGES");
+	f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
 	imap_cursor_print(&cursor, status_number(list->child, "UIDVALIDITY"),
 	    status_number(list->child, "UIDNEXT"), status_number(list->child, "HIGHESTMODSEQ"));
 	if (status_number(list->child, "HIGHESTMODSEQ")) /* else it says nothing about flags */
@@ -311,26 +330,115 @@ static int no_folders(struct imap *im, bool refused, struct err *e)
 	return -1;
 }
 
+/* Does LIST bring the names of folders, too? */
+static bool lists_objects(const struct imap *im)
+{
+	return imap_has(im, CAP_LIST_EXTENDED) && imap_has(im, CAP_LIST_STATUS) &&
+	       !(im->quirks & QUIRK_LIST_WITHOUT_MAILBOXID);
+}
+
+/* The first rung; 0, 1 and -1 as try_list. */
+static int list_extended(struct imap *im, struct folder_list *out, struct err *e)
+{
+	bool status = imap_has(im, CAP_LIST_STATUS);
+	const char *object = lists_objects(im) ? object_item(im) : "";
+	char verb[200];
+	int result;
+
+	snprintf(verb, sizeof(verb), "LIST \"\" \"*\" RETURN (SUBSCRIBED%s%s%s%s%s%s)",
+	    imap_has(im, CAP_SPECIAL_USE) ? " SPECIAL-USE" : "",
+	    status ? " STATUS (MESSAGES UIDNEXT UIDVALIDITY" : "",
+	    status && imap_has(im, CAP_CONDSTORE) ? " HIGHESTMODSEQ" : "", *object ? " " : "",
+	    object, status ? ")" : "");
+	result = try_list(im, out, verb, false, e);
+	if (result != 1)
+		return result;
+	folder_list_free(out);
+	if (!*object || im->reader.response.status == IMAP_OK)
+		return 1;
+	im->no_objects = true; /* without them, then */
+	return list_extended(im, out, e);
+}
+
+/* ---- names of folders by STATUS ---- */
+
+static int take_object(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct listing *to = arg;
+	const struct imap_node *list = imap_node_at(r->args, 1);
+	struct folder *f;
+
+	(void)e;
+	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
+		return 0;
+	f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
+	if (f)
+		f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
+	return 0;
+}
+
+#define STATUS_AHEAD 50u /* commands under way */
+
+/* 1 = sent, 0 = this folder cannot be asked. */
+static int ask_object(struct imap *im, const struct folder *f, char tag[static 16], struct err *e)
+{
+	struct imap_command c AUTO(imap_command_free) = {0};
+
+	if (!f->selectable)
+		return 0;
+	imap_command_start(im, &c, "STATUS");
+	imap_command_add_string(im, &c, f->raw);
+	imap_command_add(&c, "(%s)", object_item(im));
+	if (c.asks) /* a literal that must be asked for cannot wait in line */
+		return 0;
+	memcpy(tag, c.tag, sizeof(c.tag));
+	return imap_command_send(im, &c, e) ? -1 : 1;
+}
+
+/* Up to STATUS_AHEAD folders from *at on, in one round trip. What is refused stays without. */
+static int ask_objects(struct listing *to, size_t *at, struct err *e)
+{
+	struct imap_taker taker = {.response = take_object, .arg = to};
+	char tags[STATUS_AHEAD][16];
+	size_t sent = 0;
+
+	while (*at < to->out->count && sent < STATUS_AHEAD) {
+		int asked = ask_object(to->im, &to->out->folders[(*at)++], tags[sent], e);
+
+		if (asked < 0)
+			return -1;
+		sent += (size_t)asked;
+	}
+	for (size_t i = 0; i < sent; i++)
+		if (imap_await(to->im, tags[i], &taker, e))
+			return -1;
+	return 0;
+}
+
+/* Where LIST does not bring them. */
+static int add_objects(struct imap *im, struct folder_list *out, struct err *e)
+{
+	struct listing to = {.im = im, .out = out};
+
+	if (lists_objects(im) || !*object_item(im))
+		return 0;
+	for (size_t at = 0; at < out->count;)
+		if (ask_objects(&to, &at, e))
+			return -1;
+	return 0;
+}
+
 int imap_list(struct session *s, struct folder_list *out, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	char verb[200];
 	bool refused = false;
 	int result = 1;
 
 	folder_list_free(out);
 	if (imap_has(im, CAP_LIST_EXTENDED)) {
-		snprintf(verb, sizeof(verb), "LIST \"\" \"*\" RETURN (SUBSCRIBED%s%s%s)",
-		    imap_has(im, CAP_SPECIAL_USE) ? " SPECIAL-USE" : "",
-		    imap_has(im, CAP_LIST_STATUS) ? " STATUS (MESSAGES UIDNEXT UIDVALIDITY" : "",
-		    !imap_has(im, CAP_LIST_STATUS) ? ""
-		    : imap_has(im, CAP_CONDSTORE)  ? " HIGHESTMODSEQ)"
-						   : ")");
-		result = try_list(im, out, verb, false, e);
-		if (result == 1) {
+		result = list_extended(im, out, e);
+		if (result == 1)
 			log_debug("%s: LIST-EXTENDED failed, trying plain LIST", im->at->host);
-			folder_list_free(out);
-		}
 	}
 	if (result == 1) {
 		result = try_list(im, out, "LIST \"\" \"*\"", false, e);
@@ -338,10 +446,12 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 		if (!result)
 			result = try_list(im, out, "LSUB \"\" \"*\"", true, e) < 0 ? -1 : 0;
 	}
-	return result == 1 ? no_folders(im, refused, e) : result;
+	if (result)
+		return result == 1 ? no_folders(im, refused, e) : -1;
+	return add_objects(im, out, e);
 }
 
-/* ---- CREATE ---- */
+/* ---- CREATE and RENAME ---- */
 
 static int raw_name(
     struct imap *im, struct buf *raw, char *const *parts, size_t depth, struct err *e)
@@ -394,25 +504,144 @@ static int create(struct imap *im, struct view raw, enum folder_role role, struc
 	return imap_run(im, &c, NULL, e);
 }
 
+/* SUBSCRIBE or UNSUBSCRIBE: a subscription is not worth a folder, so a refusal is none. */
+static int subscribe_folder(struct imap *im, const char *verb, struct view raw, struct err *e)
+{
+	struct imap_command c;
+
+	imap_command_start(im, &c, verb);
+	imap_command_add_string(im, &c, raw);
+	if (!imap_run(im, &c, NULL, e))
+		return 0;
+	return e->scope == ERR_FOLDER ? 0 : -1;
+}
+
+/* The subscribed names at and below OLD. */
+struct subscriptions {
+	struct imap *im;
+	struct view old;
+	struct arena arena;
+	struct view *names;
+	size_t count, size;
+};
+
+static bool is_at_or_below(const struct imap *im, struct view name, struct view top)
+{
+	return name.len >= top.len && !memcmp(name.data, top.data, top.len) &&
+	       (name.len == top.len || (im->delimiter && name.data[top.len] == im->delimiter));
+}
+
+static int take_subscribed(void *arg, const struct imap_response *r, struct err *e)
+{
+	struct subscriptions *s = arg;
+	struct view name = listed_name(&s->im->reader, imap_node_at(r->args, 2));
+
+	(void)e;
+	if (!view_is_nocase(r->name, "LSUB") || !is_at_or_below(s->im, name, s->old) ||
+	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX)
+		return 0;
+	if (s->count == s->size) {
+		s->size = s->size * 2 + 16;
+		s->names = mem_grow(s->names, s->size, sizeof(*s->names));
+	}
+	s->names[s->count++] = arena_copy(&s->arena, name);
+	return 0;
+}
+
+static int move_subscription(
+    struct imap *im, struct view name, size_t old_len, struct view to, struct err *e)
+{
+	struct buf moved AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
+
+	buf_add_view(&moved, to);
+	buf_add(&moved, name.data + old_len, name.len - old_len);
+	return subscribe_folder(im, "SUBSCRIBE", buf_view(&moved), e) ||
+		       subscribe_folder(im, "UNSUBSCRIBE", name, e)
+		   ? -1
+		   : 0;
+}
+
+static void subscriptions_free(struct subscriptions *s)
+{
+	free(s->names);
+	arena_free(&s->arena);
+}
+
+/* Names are subscribed, not folders (RFC 3501 §6.3.6): few servers take them along, and Cyrus forgets
+ * them, so they are asked for before. LSUB "*", because a name is no pattern. */
+static int find_subscriptions(struct subscriptions *s, struct err *e)
+{
+	struct imap_command c;
+
+	if (!s->old.len)
+		return 0;
+	imap_command_start(s->im, &c, "LSUB \"\" \"*\"");
+	if (!imap_run(s->im, &c, &(struct imap_taker){.response = take_subscribed, .arg = s}, e))
+		return 0;
+	return e->scope == ERR_FOLDER ? 0 : -1;
+}
+
+static int move_subscriptions(struct subscriptions *s, struct view to, struct err *e)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (move_subscription(s->im, s->names[i], s->old.len, to, e))
+			return -1;
+	return 0;
+}
+
+/* RENAME of INBOX would move its messages and leave it (RFC 3501 §6.3.5). The selected folder may be
+ * the one, or below it. */
 static int rename_folder(struct imap *im, struct view from, struct view to, struct err *e)
 {
 	struct imap_command c;
 
+	if (view_is_nocase(from, "INBOX"))
+		return err_set(e, CAUSE_FOLDER_REFUSED, ERR_FOLDER, "the INBOX cannot be renamed");
+	if (imap_unselect(im, e))
+		return -1;
+	buf_clear(&im->now_raw);
 	imap_command_start(im, &c, "RENAME");
 	imap_command_add_string(im, &c, from);
 	imap_command_add_string(im, &c, to);
 	return imap_run(im, &c, NULL, e);
 }
 
-static int subscribe_folder(struct imap *im, struct view raw, struct err *e)
+/* CREATE or RENAME was refused: *done when things are so already. A folder that stands beside its new
+ * name was not renamed. */
+static int was_made(struct imap *im, struct view from, struct view to, bool *done, struct err *e)
 {
-	struct imap_command c;
+	bool left = false;
 
-	imap_command_start(im, &c, "SUBSCRIBE");
-	imap_command_add_string(im, &c, raw);
-	if (!imap_run(im, &c, NULL, e))
+	if (folder_exists(im, to, done, e) ||
+	    (*done && from.len && folder_exists(im, from, &left, e)))
+		return -1;
+	*done = *done && !left;
+	return 0;
+}
+
+static int make_folder(
+    struct imap *im, struct view from, struct view to, enum folder_role role, struct err *e)
+{
+	struct err refusal;
+	bool done = false;
+
+	if (!from.len && !create(im, to, role, &refusal))
 		return 0;
-	return e->scope == ERR_FOLDER ? 0 : -1; /* a subscription is not worth a folder */
+	if (from.len && !rename_folder(im, from, to, &refusal)) {
+		if (!(im->quirks & QUIRK_RENAMES_NOTHING))
+			return 0;
+		err_set(
+		    &refusal, CAUSE_FOLDER_GONE, ERR_FOLDER, "there was no folder to be renamed");
+		refusal.side = im->at->side;
+	}
+	if (refusal.scope == ERR_FOLDER && was_made(im, from, to, &done, e))
+		return -1;
+	if (done)
+		return 0;
+	*e = refusal;
+	if (e->scope == ERR_FOLDER)
+		e->cause = CAUSE_FOLDER_REFUSED;
+	return -1;
 }
 
 int imap_make(struct session *s, struct view from, char *const *parts, size_t depth,
@@ -420,27 +649,18 @@ int imap_make(struct session *s, struct view from, char *const *parts, size_t de
 {
 	struct imap *im = IMAP(s);
 	struct buf raw AUTO(buf_free) = BUF_INIT(4000);
-	struct err refusal;
-	bool exists = false;
+	struct subscriptions subscribed AUTO(subscriptions_free) = {.im = im};
+	struct view to;
 
 	if (raw_name(im, &raw, parts, depth, e))
 		return -1;
-	if (from.len ? rename_folder(im, from, buf_view(&raw), &refusal)
-		     : create(im, buf_view(&raw), role, &refusal)) {
-		if (refusal.scope != ERR_FOLDER) {
-			*e = refusal;
-			return -1;
-		}
-		if (folder_exists(im, buf_view(&raw), &exists, e))
-			return -1;
-		if (!exists) {
-			*e = refusal;
-			e->cause = CAUSE_FOLDER_REFUSED;
-			return -1;
-		}
-	}
-	if (subscribe && subscribe_folder(im, buf_view(&raw), e))
+	to = buf_view(&raw);
+	if (!view_eq(from, to)) /* else it is called so */
+		subscribed.old = from;
+	if (find_subscriptions(&subscribed, e) || make_folder(im, subscribed.old, to, role, e) ||
+	    move_subscriptions(&subscribed, to, e) ||
+	    (subscribe && subscribe_folder(im, "SUBSCRIBE", to, e)))
 		return -1;
-	*out_raw = arena_copy(a, buf_view(&raw));
+	*out_raw = arena_copy(a, to);
 	return 0;
 }

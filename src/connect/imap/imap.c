@@ -22,5 +22,7 @@ const struct connector imap_connector = {
     .put = imap_put,
     .settle = imap_settle,
     .mark = imap_mark,
+    .place = imap_place,
+    .remove = imap_remove,
     .abandon = imap_abandon,
 };

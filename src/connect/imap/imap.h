@@ -3,7 +3,8 @@
  *   command.c  run one command                         login.c    greeting, TLS, login
  *   session.c  open, close, the selected folder        folders.c  list, make
  *   facts.c    now, changes, mark                      fetch.c    want, next, streams
- *   append.c   put, settle                             quirks.c   what odd servers need
+ *   search.c   changes that tell nothing but ids       append.c   put, settle
+ *   move.c     place, remove                           quirks.c   what odd servers need
  *   account.c  quota and keywords
  *
  * Only UID commands are used, so untagged data never depends on message numbers. */
@@ -37,6 +38,12 @@ enum imap_capability {
 	CAP_UNSELECT = 1 << 14,
 	CAP_APPENDLIMIT = 1 << 15,
 	CAP_IMAP4REV2 = 1 << 16,
+	CAP_ENABLE = 1 << 17,
+	CAP_QRESYNC = 1 << 18,
+	CAP_ESEARCH = 1 << 19,
+	CAP_MOVE = 1 << 20,
+	CAP_OBJECTID = 1 << 21,
+	CAP_GMAIL = 1 << 22, /* X-GM-EXT-1 */
 };
 
 /* A command under construction: text, with places where the server must be asked before going on
@@ -87,7 +94,10 @@ struct imap {
 	size_t namespace_count;
 	char delimiter; /* of the personal namespace */
 	const char *prefix;
-	bool bye; /* the server said goodbye: what follows is an end, not an accident */
+	bool qresync;    /* enabled: what goes is told as VANISHED (RFC 7162) */
+	bool no_objects; /* it refused to name messages or folders, though it should know how */
+	bool loose_sets; /* its ESEARCH names UIDs that are not there, or none of those that are */
+	bool bye;        /* the server said goodbye: what follows is an end, not an accident */
 	struct err bye_err;
 	/* the selected folder */
 	struct buf selected; /* raw name; empty = none */
@@ -103,7 +113,7 @@ struct imap {
 	struct imap_body body;
 	struct imap_fetch *fetch_first, **fetch_last;
 	struct imap_append *append_first, **append_last;
-	struct arena mark_arena;
+	struct arena mark_arena; /* what mark and place said, until the next of them */
 };
 
 #define IMAP(s) ((struct imap *)(s))
@@ -193,6 +203,21 @@ int imap_mark(
 void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq);
 int imap_cursor_parse(
     const struct cursor *c, uint64_t *uidvalidity, uint64_t *uidnext, uint64_t *modseq);
+
+/* A sweep was told far more messages than are counted: no memory or ledger shall follow. */
+#define IMAP_FLOOD 100000u
+
+/* ---- search.c ---- */
+
+/* The UIDs of all messages of the selected folder as facts with nothing else. */
+int imap_tell_ids(struct imap *im, const struct fact_sink *sink, struct err *e);
+
+/* ---- move.c ---- */
+
+int imap_place(struct session *s, const struct folder *from, const struct folder *to,
+    struct placement *items, size_t count, struct err *e);
+int imap_remove(
+    struct session *s, const struct folder *f, const struct view *ids, size_t count, struct err *e);
 
 /* ---- fetch.c ---- */
 

@@ -26,7 +26,12 @@ static const struct {
     {"LITERAL+", CAP_LITERAL_PLUS},
     {"LITERAL-", CAP_LITERAL_MINUS},
     {"CONDSTORE", CAP_CONDSTORE},
-    {"QRESYNC", CAP_CONDSTORE},
+    {"QRESYNC", CAP_CONDSTORE | CAP_QRESYNC},
+    {"ENABLE", CAP_ENABLE},
+    {"ESEARCH", CAP_ESEARCH},
+    {"MOVE", CAP_MOVE},
+    {"OBJECTID", CAP_OBJECTID},
+    {"X-GM-EXT-1", CAP_GMAIL},
     {"LIST-EXTENDED", CAP_LIST_EXTENDED},
     {"LIST-STATUS", CAP_LIST_STATUS},
     {"SPECIAL-USE", CAP_SPECIAL_USE},
@@ -34,7 +39,8 @@ static const struct {
     {"UNSELECT", CAP_UNSELECT},
     {"APPENDLIMIT", CAP_APPENDLIMIT},
     {"IMAP4rev2", CAP_IMAP4REV2 | CAP_NAMESPACE | CAP_UIDPLUS | CAP_UNSELECT | CAP_LIST_EXTENDED |
-		      CAP_LIST_STATUS | CAP_SPECIAL_USE | CAP_LITERAL_MINUS | CAP_SASL_IR},
+		      CAP_LIST_STATUS | CAP_SPECIAL_USE | CAP_LITERAL_MINUS | CAP_SASL_IR |
+		      CAP_ENABLE | CAP_ESEARCH | CAP_MOVE},
 };
 
 static void note_mechanism(struct imap *im, struct view name)
@@ -302,6 +308,9 @@ static int take_id(void *arg, const struct imap_response *r, struct err *e)
 
 	if (view_is_nocase(r->name, "NAMESPACE"))
 		return imap_take_namespace(im, r);
+	if (view_is_nocase(r->name, "ENABLED"))
+		for (const struct imap_node *n = r->args; n; n = n->next)
+			im->qresync = im->qresync || view_is_nocase(imap_node_text(n), "QRESYNC");
 	if (!view_is_nocase(r->name, "ID") || !r->args || r->args->kind != IMAP_NODE_LIST)
 		return 0;
 	list = r->args->child;
@@ -313,28 +322,33 @@ static int take_id(void *arg, const struct imap_response *r, struct err *e)
 	return 0;
 }
 
-/* ID and NAMESPACE in one round trip. NAMESPACE, or LIST, is the proof of the login: Exchange says
- * OK to a login and "not connected" to what follows. */
+/* ID, ENABLE and NAMESPACE in one round trip. NAMESPACE, or LIST, is the proof of the login: Exchange
+ * says OK to a login and "not connected" to what follows. ENABLE must come before any SELECT (RFC 5161
+ * §3.1); whether it was granted is told by ENABLED. */
 static int introduce(struct imap *im, struct err *e)
 {
 	struct imap_taker taker = {.response = take_id, .arg = im};
-	struct imap_command id = {0}, space = {0};
+	struct imap_command c[3] = {0};
+	size_t count = 0;
 	int failed = 0;
 
 	if (imap_has(im, CAP_ID)) {
-		imap_command_start(im, &id, "ID");
-		imap_command_add(&id, "(\"name\" \"godwit\" \"version\" \"%s\")", GODWIT_VERSION);
-		failed = imap_command_send(im, &id, e);
+		imap_command_start(im, &c[count], "ID");
+		imap_command_add(
+		    &c[count++], "(\"name\" \"godwit\" \"version\" \"%s\")", GODWIT_VERSION);
 	}
+	if (imap_has(im, CAP_QRESYNC) && imap_has(im, CAP_ENABLE))
+		imap_command_start(im, &c[count++], "ENABLE QRESYNC");
 	imap_command_start(
-	    im, &space, imap_has(im, CAP_NAMESPACE) ? "NAMESPACE" : "LIST \"\" \"\"");
-	failed = failed || imap_command_send(im, &space, e) ||
-		 (id.tag[0] && imap_await(im, id.tag, &taker, e)) ||
-		 imap_await(im, space.tag, &taker, e);
+	    im, &c[count++], imap_has(im, CAP_NAMESPACE) ? "NAMESPACE" : "LIST \"\" \"\"");
+	for (size_t i = 0; i < count && !failed; i++)
+		failed = imap_command_send(im, &c[i], e);
+	for (size_t i = 0; i < count && !failed; i++)
+		failed = imap_await(im, c[i].tag, &taker, e);
 	if (!failed && view_find_nocase(im->reader.response.text, "not connected") >= 0)
 		failed = login_refused(im, e);
-	imap_command_free(&id);
-	imap_command_free(&space);
+	for (size_t i = 0; i < count; i++)
+		imap_command_free(&c[i]);
 	return failed ? -1 : imap_namespace(im, e);
 }
 
@@ -355,6 +369,7 @@ int imap_log_in(struct imap *im, struct err *e)
 		snprintf(im->software, sizeof(im->software), "%.90s", im->greeting);
 	im->session.caps.ids_told = imap_has(im, CAP_UIDPLUS);
 	im->session.caps.batches = imap_has(im, CAP_MULTIAPPEND);
+	im->session.caps.moves = imap_has(im, CAP_MOVE);
 	im->session.caps.streams = imap_has(im, CAP_LITERAL_PLUS);
 	im->session.caps.names.delimiter = im->delimiter;
 	im->session.caps.software = im->software;

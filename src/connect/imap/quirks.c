@@ -6,7 +6,10 @@ static const struct {
 	const char *capability; /* somewhere in the list, NULL = any */
 	unsigned bits;
 } table[] = {
-    {.capability = " ACL2=UNION ", .bits = QUIRK_SELECT_TO_READ}, /* Courier; it knows no ID */
+    /* Courier; it knows no ID */
+    {.capability = " ACL2=UNION ", .bits = QUIRK_SELECT_TO_READ | QUIRK_RENAMES_NOTHING},
+    {.id = "Dovecot", .bits = QUIRK_X_GUID},
+    {.id = "Cyrus", .bits = QUIRK_LIST_WITHOUT_MAILBOXID},
 };
 
 unsigned imap_quirks_find(struct view id, struct view capability)

@@ -632,7 +632,7 @@ static int check_user_wins(struct world *w)
 
 	if (!f->count)
 		return 0;
-	f->messages[mock_below(&w->random, (unsigned)f->count)].deleted = true;
+	mock_delete(f, mock_below(&w->random, (unsigned)f->count));
 	before = f->count;
 	if (check_idle(w))
 		return -1;

@@ -175,6 +175,32 @@ void mock_set_flags(struct mock_server *s, struct mock_folder *f, size_t index, 
 	f->messages[index].changes++;
 }
 
+void mock_delete(struct mock_folder *f, size_t index)
+{
+	f->messages[index].deleted = true;
+	f->messages[index].deleted_at = ++f->modseq;
+}
+
+void mock_restore(struct mock_folder *f, uint32_t uidnext, uint64_t modseq)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->count; i++)
+		if (f->messages[i].uid < uidnext)
+			f->messages[kept++] = f->messages[i];
+	f->count = kept;
+	f->uidnext = uidnext;
+	f->modseq = modseq;
+}
+
+void mock_renumber(struct mock_folder *f)
+{
+	f->uidvalidity++;
+	for (size_t i = 0; i < f->count; i++)
+		f->messages[i].uid = (uint32_t)(i * 3 + 1);
+	f->uidnext = (uint32_t)(f->count * 3 + 1);
+}
+
 void mock_arrive(struct mock_server *s)
 {
 	for (size_t i = 0; i < s->folder_count; i++) {
@@ -194,8 +220,10 @@ struct view mock_altered(const struct mock_manners *m, struct view bytes, struct
 {
 	ptrdiff_t end = view_find_nocase(bytes, "\r\n\r\n");
 	size_t header = end < 0 ? bytes.len : (size_t)end, len = 0;
-	char *out = arena_new(a, bytes.len * 2 + 1, 1);
+	const char *added = m->rewrites ? "X-Store: mock\r\n" : "";
+	char *out = arena_new(a, bytes.len * 2 + 100, 1);
 
+	memcpy(out, added, len = strlen(added));
 	for (size_t i = 0; i < bytes.len; i++) {
 		char c = bytes.data[i];
 
@@ -235,7 +263,7 @@ static void delete_one(struct mock_server *s)
 	struct mock_folder *f = &s->folders[mock_below(&s->random, (unsigned)s->folder_count)];
 
 	if (f->count)
-		f->messages[mock_below(&s->random, (unsigned)f->count)].deleted = true;
+		mock_delete(f, mock_below(&s->random, (unsigned)f->count));
 }
 
 /* A call begins. */
@@ -335,14 +363,16 @@ static int mock_make(struct session *session, struct view from, char *const *par
 	struct mock_session *s = MOCK(session);
 	struct buf name AUTO(buf_free) = BUF_INIT(1000);
 
-	(void)from;
 	(void)role;
 	(void)subscribe;
 	if (enter(s, e))
 		return -1;
 	for (size_t i = 0; i < depth; i++)
 		buf_printf(&name, "%s%s", i ? "/" : "", parts[i]);
-	if (!mock_folder_find(s->server, buf_view(&name)))
+	if (from.len && mock_folder_find(s->server, from))
+		mock_folder_find(s->server, from)->name =
+		    arena_strdup(&s->server->arena, name.data);
+	else if (!mock_folder_find(s->server, buf_view(&name)))
 		mock_folder_add(s->server, name.data);
 	*out_raw = arena_copy(a, buf_view(&name));
 	return 0;
@@ -392,7 +422,7 @@ static void identify(struct fact *fact, struct view bytes, bool whole)
 }
 
 static int tell(struct mock_session *s, const struct mock_message *m, const struct changes_ask *ask,
-    const struct fact_sink *sink, struct err *e)
+    bool brief, const struct fact_sink *sink, struct err *e)
 {
 	struct fact fact = {.size = m->declared, .date = m->date};
 	char id[12];
@@ -402,6 +432,12 @@ static int tell(struct mock_session *s, const struct mock_message *m, const stru
 		return broken(s, e);
 	snprintf(id, sizeof(id), "%" PRIu32, m->uid);
 	fact.id = view_of(id);
+	if (m->deleted || ask->only_ids) {
+		fact = (struct fact){.id = view_of(id), .gone = m->deleted, .partial = true};
+		return sink->take(sink->arg, &fact, e);
+	}
+	if (brief)
+		fact = (struct fact){.id = fact.id, .partial = true};
 	fact.flags = flags_intern(s->flags, view_of(m->flags));
 	if (ask->identity || ask->digest)
 		identify(&fact, m->bytes, ask->digest);
@@ -436,9 +472,12 @@ struct since {
 static bool is_news(const struct mock_session *s, const struct changes_ask *ask,
     const struct since *since, const struct mock_message *m)
 {
+	if (m->deleted)
+		return ask->gone && !ask->count && !since->all && s->server->manners.qresync &&
+		       m->deleted_at > since->modseq;
 	if (ask->count)
 		return is_asked(ask, m);
-	if (since->all)
+	if (since->all || ask->only_ids)
 		return true;
 	if (ask->only_new)
 		return m->uid >= since->uidnext;
@@ -461,14 +500,22 @@ static int mock_changes(struct session *session, const struct folder *f,
 			       &since.uidvalidity, &since.uidnext, &since.modseq) != 3)
 		since.all = true;
 	else
-		told->reset = since.all = since.uidvalidity != from->uidvalidity;
-	told->complete =
-	    !ask->count && !ask->only_new && (since.all || !s->server->manners.condstore);
+		told->back = since.uidvalidity == from->uidvalidity &&
+			     (since.uidnext > from->uidnext ||
+				 (s->server->manners.condstore && since.modseq > from->modseq));
+	told->reset = told->back || (!since.all && since.uidvalidity != from->uidvalidity);
+	since.all = since.all || told->reset;
+	told->complete = !ask->count && !ask->only_new &&
+			 (since.all || ask->only_ids || !s->server->manners.condstore);
+	told->gone_told = ask->gone && !since.all && s->server->manners.qresync;
 	for (size_t i = 0; i < from->count; i++) {
 		const struct mock_message *m = &from->messages[i];
 
-		if (!m->deleted && is_news(s, ask, &since, m) &&
-		    (tell(s, m, ask, sink, e) || (is_twice(s, ask) && tell(s, m, ask, sink, e))))
+		bool brief = ask->partial && !since.all && told->complete && m->uid < since.uidnext;
+
+		if (is_news(s, ask, &since, m) &&
+		    (tell(s, m, ask, brief, sink, e) ||
+			(is_twice(s, ask) && tell(s, m, ask, brief, sink, e))))
 			return -1;
 	}
 	return 0;
@@ -497,6 +544,67 @@ static int mock_mark(struct session *session, const struct folder *f, struct mar
 			mock_set_flags(s->server, in, i, flags_text(s->flags, flags));
 			marks[k].done = true;
 		}
+	return 0;
+}
+
+static struct mock_message *message_with(struct mock_folder *f, struct view id)
+{
+	struct changes_ask ask = {.ids = &id, .count = 1};
+
+	for (size_t i = 0; i < f->count; i++)
+		if (!f->messages[i].deleted && is_asked(&ask, &f->messages[i]))
+			return &f->messages[i];
+	return NULL;
+}
+
+static int mock_place(struct session *session, const struct folder *from_folder,
+    const struct folder *to_folder, struct placement *items, size_t count, struct err *e)
+{
+	struct mock_session *s = MOCK(session);
+	struct mock_folder *from = folder_of(s, from_folder, e);
+	struct mock_folder *to = from ? mock_folder_find(s->server, to_folder->raw) : NULL;
+
+	if (!to)
+		return from ? err_set(e, CAUSE_FOLDER_GONE, ERR_FOLDER, "no such folder") : -1;
+	for (size_t k = 0; k < count; k++) {
+		struct mock_message *m = message_with(from, items[k].id);
+		char *id;
+
+		if (!m) {
+			items[k].gone = true;
+			continue;
+		}
+		if (mock_chance(&s->server->random, s->server->faults.link))
+			return broken(s, e);
+		id = arena_new(&s->server->arena, 12, 1);
+		snprintf(id, 12, "%" PRIu32, add(to, m)->uid);
+		if (!s->server->manners.moves &&
+		    mock_chance(&s->server->random, s->server->faults.link))
+			return broken(s, e);
+		mock_delete(from, (size_t)(message_with(from, items[k].id) - from->messages));
+		items[k].done = true;
+		if (mock_chance(&s->server->random, s->server->manners.ids_told))
+			items[k].new_id = view_of(id);
+	}
+	return mock_chance(&s->server->random, s->server->faults.link) ? broken(s, e) : 0;
+}
+
+static int mock_remove(struct session *session, const struct folder *f, const struct view *ids,
+    size_t count, struct err *e)
+{
+	struct mock_session *s = MOCK(session);
+	struct mock_folder *in = folder_of(s, f, e);
+
+	if (!in)
+		return -1;
+	for (size_t k = 0; k < count; k++) {
+		struct mock_message *m = message_with(in, ids[k]);
+
+		if (mock_chance(&s->server->random, s->server->faults.link))
+			return broken(s, e);
+		if (m)
+			mock_delete(in, (size_t)(m - in->messages));
+	}
 	return 0;
 }
 
@@ -846,7 +954,7 @@ static struct window *mock_abandon(struct session *session)
 		.scheme = (name), .open = mock_open, .close = mock_close, .list = mock_list,       \
 		.make = mock_make, .now = mock_now, .changes = mock_changes, .want = mock_want,    \
 		.next = mock_next, .put = mock_put, .settle = mock_settle, .mark = mock_mark,      \
-		.abandon = mock_abandon                                                            \
+		.place = mock_place, .remove = mock_remove, .abandon = mock_abandon                \
 	}
 
 static const struct connector connectors[] = {

@@ -26,11 +26,12 @@ struct mock_message {
 	struct date date;
 	const char *flags; /* canonical text */
 	bool deleted;
-	bool poisoned;    /* at the source: it can never be read */
-	int64_t due;      /* delivered late: not here before */
-	int group;        /* of twins, from X-Group; -1 = a foreign delivery */
-	unsigned reads;   /* how often its body was handed over */
-	unsigned changes; /* how often its flags were changed */
+	uint64_t deleted_at; /* modseq */
+	bool poisoned;       /* at the source: it can never be read */
+	int64_t due;         /* delivered late: not here before */
+	int group;           /* of twins, from X-Group; -1 = a foreign delivery */
+	unsigned reads;      /* how often its body was handed over */
+	unsigned changes;    /* how often its flags were changed */
 };
 
 struct mock_folder {
@@ -65,6 +66,8 @@ struct mock_faults {
 /* What kind of server it is. */
 struct mock_manners {
 	bool condstore;      /* cursors tell changes; else every sweep tells all */
+	bool qresync;        /* tells what has gone */
+	bool moves;          /* a move is one act; else copies first, and removes then */
 	unsigned ids_told;   /* per mille of commands whose receipts carry ids */
 	bool batches;        /* a window is one atomic command, else a train of commands */
 	bool drops_keywords; /* stores system flags alone, without a word */
@@ -72,6 +75,7 @@ struct mock_manners {
 	bool refuses_keywords, refuses_dates, says_why;
 	bool munges;     /* 8-bit header bytes become 'X' */
 	bool mends_ends; /* bare LF becomes CRLF */
+	bool rewrites;   /* adds a header */
 	uint64_t max_size;
 	unsigned late_ms; /* how late at most */
 };
@@ -100,6 +104,11 @@ struct mock_folder *mock_folder_find(struct mock_server *s, struct view name);
 /* Copies all it is given. Returns the message until the next add. */
 struct mock_message *mock_deliver(struct mock_server *s, struct mock_folder *f, struct view bytes,
     const char *flags, struct date date);
+void mock_delete(struct mock_folder *f, size_t index);
+/* The folder as it was: what came since is no more, its numbers go back. */
+void mock_restore(struct mock_folder *f, uint32_t uidnext, uint64_t modseq);
+/* New ids for all. */
+void mock_renumber(struct mock_folder *f);
 /* Flags changed by its user. */
 void mock_set_flags(struct mock_server *s, struct mock_folder *f, size_t index, const char *flags);
 /* What S would store for these bytes, in A. */

@@ -84,11 +84,45 @@ static void check_refused(const char *url, const char *says)
 	assert_string_equal(at.user, "untouched");
 	if (!strstr(e.text, says))
 		fail_msg("%s: %s", url, e.text);
-	if (!strstr(e.text, "source") || !strstr(e.text, "imaps://anna"))
+	if (!strstr(e.text, "source") ||
+	    !strstr(e.text, strncmp(url, "maildir:", 8) ? "imaps://anna" : "maildir:/home"))
 		fail_msg("no side or no example: %s", e.text);
 	if (!strcmp(e.text + strlen(e.text) - 3, "..."))
 		fail_msg("too long: %s", e.text);
 	assert_int_equal(endpoint_parse(&at, &a, url, ERR_SOURCE, NULL), -1);
+}
+
+static void test_maildir(void **state)
+{
+	static const struct {
+		const char *url, *path, *identity;
+		enum endpoint_layout layout;
+		bool given;
+	} rows[] = {
+	    {"maildir:/home/anna/Maildir", "/home/anna/Maildir", "maildir:/home/anna/Maildir",
+		LAYOUT_DETECT, false},
+	    {"MAILDIR:Mail%20dir#1", "Mail dir#1", "maildir:Mail dir#1", LAYOUT_DETECT, false},
+	    {"maildir:///m?layout=fs", "/m", "maildir:/m", LAYOUT_FS, false},
+	    {"maildir:/m%3f?layout=Maildir++&id=anna", "/m?", "anna", LAYOUT_MAILDIRPP, true},
+	    {"maildir:/a@b:c", "/a@b:c", "maildir:/a@b:c", LAYOUT_DETECT, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(arena_free) struct arena a = ARENA_INIT;
+		struct endpoint at;
+		struct err e;
+
+		if (endpoint_parse(&at, &a, rows[i].url, ERR_SOURCE, &e) < 0)
+			fail_msg("%s: %s", rows[i].url, e.text);
+		assert_string_equal(at.scheme, "maildir");
+		assert_string_equal(at.path, rows[i].path);
+		assert_string_equal(at.identity, rows[i].identity);
+		assert_int_equal(at.layout, rows[i].layout);
+		assert_int_equal(at.identity_given, rows[i].given);
+		assert_null(at.user);
+		assert_null(at.host);
+	}
 }
 
 static void test_refused(void **state)
@@ -101,10 +135,20 @@ static void test_refused(void **state)
 	    {"imaps:anna@mail.example.org", "not a URL"},
 	    {"://a@h/", "not a URL"},
 	    {"1imap://a@h/", "not a URL"},
-	    {"maildir:/home/anna/Maildir",
-		"not supported yet; this version can do imaps:// and imap://"},
+	    {"mbox:/home/anna/mail",
+		"not supported yet; this version can do imaps://, imap:// and maildir:"},
+	    {"maildir:", "no path"},
+	    {"maildir:?id=x", "no path"},
+	    {"maildir://anna@host/x", "third '/'"},
+	    {"maildir:/a%zb", "%25"},
+	    {"maildir:/a?layout=flat", "maildir++ or fs"},
+	    {"maildir:/a?layout=fs&layout=fs", "twice"},
+	    {"maildir:/a?auth=plain", "no parameter 'auth'"},
+	    {"maildir:/a?tls=none", "there are ?layout= and ?id="},
+	    {"maildir:/a?tls=none", "write it like maildir:/home/anna/Maildir"},
+	    {"imaps://a@h/?layout=fs", "no parameter 'layout'"},
 	    {"pop3s://a@h/", "not supported yet"},
-	    {"gopher://a@h/", "not known; this version can do imaps:// and imap://"},
+	    {"gopher://a@h/", "not known; this version can do imaps://, imap:// and maildir:"},
 	    {"imaps://mail.example.org/", "no user"},
 	    {"imaps:///", "no user"},
 	    {"imaps://@h/", "user name is empty"},
@@ -212,6 +256,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_accepted),
+	    cmocka_unit_test(test_maildir),
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_passwords),
 	    cmocka_unit_test(test_long),

@@ -30,9 +30,9 @@ static void test_cursors_round_trip(void **state)
 
 static void test_not_cursors(void **state)
 {
-	static const char *const table[] = {"", " ", "1", "1 2", "1 2 ", "1 2 3 4", "1 2 x",
-	    "1  2 3", " 1 2 3", "-1 2 3", "+1 2 3", "1 2 3\n", "1,2,3", "0x1 2 3",
-	    "18446744073709551616 1 1", "1 1 99999999999999999999999"};
+	static const char *const table[] = {"", " ", "1", "1 2", "1 2 ", "1 2 3 ", "1 2 3 4",
+	    "1 2 3 ", "1 2 x", "1  2 3", " 1 2 3", "-1 2 3", "+1 2 3", "1 2 3\n", "1,2,3",
+	    "0x1 2 3", "18446744073709551616 1 1", "1 1 99999999999999999999999"};
 	struct cursor c;
 	uint64_t a, b, d;
 
@@ -50,13 +50,9 @@ static void test_same(void **state)
 		const char *a, *b;
 		bool same;
 	} table[] = {
-	    {"1 2 3", "1 2 3", true},
-	    {"1 2 3", "1 9 0", true},
-	    {"1 2 3", "2 2 3", false},
-	    {"11 2 3", "1 2 3", false},
-	    {"", "1 2 3", false},
-	    {"1 2 3", "", false},
-	    {"", "", false}, /* nothing is known of either */
+	    {"1 2 3", "1 2 3", true}, {"1 2 3", "1 9 0", true}, {"1 2 3", "2 2 3", false},
+	    {"11 2 3", "1 2 3", false}, {"", "1 2 3", false}, {"1 2 3", "", false},
+	    {"", "", false},  /* nothing is known of either */
 	    {"x", "x", true}, /* a word is a word */
 	};
 
