@@ -72,16 +72,14 @@ static int run(struct looking *l)
 {
 	const struct copy_options *o = &l->args->options;
 	const struct secrets_listener listener = {on_secrets_note, l->face};
-	AUTO(secrets_free) struct secrets secrets = {0};
 	const struct secret_source source = {get_secret, l};
 	const struct face_end never = {0};
 	struct err e;
 
-	l->secrets = &secrets;
 	if (l->args->report && report_file_open(&l->face->file, l->args->report, &e) < 0)
 		return face_close(l->face, &never, &e);
 	face_begin(l->face);
-	if (secrets_open(&secrets, &l->args->source_secret, &l->args->destination_secret,
+	if (secrets_open(l->secrets, &l->args->source_secret, &l->args->destination_secret,
 		&o->source, &o->destination, l->stop_fd, &listener, &e) < 0)
 		return face_close(l->face, &never, &e);
 	return l->job == JOB_VERIFY ? run_verify(l, &source) : run_check(l, &source);
@@ -100,7 +98,8 @@ static int look_command(
 	struct copy_arguments args;
 	AUTO(face_free) struct face face = {.file = REPORT_FILE_NONE};
 	AUTO(close_signals) bool opened = false;
-	struct looking l = {.job = job, .face = &face, .args = &args};
+	AUTO(secrets_free) struct secrets secrets = {0};
+	struct looking l = {.job = job, .face = &face, .args = &args, .secrets = &secrets};
 	const struct face_end never = {0};
 	struct err e;
 	int parsed = arguments_parse_job(&args, job, &arena, count, words, &e);

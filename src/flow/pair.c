@@ -73,8 +73,10 @@ int pair_open(struct pair *p, const struct flow_options *options,
 	if (!p->from || !p->to)
 		return err_set(e, CAUSE_USAGE, ERR_RUN, "there is no connector for %s",
 		    p->from ? options->destination->scheme : options->source->scheme);
-	p->env = (struct connect_env){
-	    .waits = context->waits, .secret = context->secret, .secret_arg = context->secret_arg};
+	p->env = (struct connect_env){.origin = options->source->identity,
+	    .waits = context->waits,
+	    .secret = context->secret,
+	    .secret_arg = context->secret_arg};
 	flags_table_new(&p->env.flags);
 	return 0;
 }
