@@ -579,7 +579,8 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    .target_other = job->target_reset || target_changed(l, job)};
 	int failed;
 
-	if (!r.source_other && !r.target_other && !is_first(l, job)) {
+	if (!r.source_other && !r.target_other && !is_first(l, job) &&
+	    (!l->options->rebuild || job->glanced)) {
 		job->glanced = true;
 		return 0;
 	}
