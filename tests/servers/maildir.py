@@ -216,6 +216,7 @@ class Accidents(MaildirCase):
         home = self.maildir("home")
         os.makedirs(home.path + "/Documents")
         self.refused(home, self.other, "usage", "source", "is no Maildir", home.path)
+        self.refused(Maildir(home.path, "?layout=fs"), self.other, "usage", "source", "is no Maildir", home.path)
         self.refused(self.other, home, "usage", "destination", "is no Maildir", "not empty")
         self.file("file", "text")
         self.refused(self.maildir("file"), self.other, "usage", "source", "is no directory")

@@ -123,9 +123,6 @@ int maildir_detect(struct maildir *m, enum endpoint_layout *out, struct err *e)
 	struct names n AUTO(names_free) = {0};
 	bool dots = false, plain = false;
 
-	*out = m->at->layout;
-	if (*out != LAYOUT_DETECT)
-		return 0;
 	if (read_names(m->root, &n))
 		return maildir_failed(m, CAUSE_FOLDER_GONE, "cannot read", "", e);
 	for (size_t i = 0; i < n.count; i++) {
@@ -133,6 +130,10 @@ int maildir_detect(struct maildir *m, enum endpoint_layout *out, struct err *e)
 
 		*kind = *kind || is_folder(m->root, n.names[i]) ||
 			(kind == &plain && has_folder(m->root, n.names[i], 0));
+	}
+	if (m->at->layout != LAYOUT_DETECT) {
+		*out = dots || plain ? m->at->layout : LAYOUT_DETECT;
+		return 0;
 	}
 	if (dots && plain) {
 		err_set(e, CAUSE_USAGE, ERR_RUN,

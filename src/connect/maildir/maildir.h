@@ -203,7 +203,8 @@ int maildir_replace(struct maildir *m, int dir, const char *name, struct view te
 int maildir_list(struct session *s, struct folder_list *out, struct err *e);
 int maildir_make(struct session *s, struct view from, char *const *parts, size_t depth,
     enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
-/* Which layout is there? 0 with LAYOUT_DETECT = none. -1: both, or it cannot be read. */
+/* Which layout is there, or was asked for? LAYOUT_DETECT = there are no folders (besides the inbox).
+ * -1: both, or it cannot be read. */
 int maildir_detect(struct maildir *m, enum endpoint_layout *out, struct err *e);
 
 /* ---- subscriptions.c ---- */
