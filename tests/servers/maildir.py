@@ -207,6 +207,22 @@ class Served(MaildirCase):
         """LAYOUT=fs to Dovecot."""
         self.reads("maildir", "dovecot")
 
+    def test_alive(self):
+        """Dovecot's users work on, in the Maildir that is the source and in the one that is the destination."""
+        server = self.server("dovecot", store="maildir++")
+        source, target = self.served(server=server), self.served(server=server)
+        mailbox.fill(source.served.account, boxes(400))
+        self.copy(source, target)
+        for seed in range(6):
+            process = self.start(source, target)
+            mailbox.mutate(source.served.account, seed=seed, add=8, change=30)
+            before = target.read()
+            self.assertEqual(self.finish(process).exit, 0)
+            self.assertLessEqual(len(before.folders), len(target.read().folders))
+        last = self.copy(source, target)
+        self.check_same(source, target, last, allow=AGAIN)
+        self.nothing_new(source, target)
+
     def test_strange(self):
         """What is kept raw Dovecot shows with CR LF for each line end, at the size that stands in the name."""
         target = self.served()

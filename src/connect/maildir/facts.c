@@ -253,6 +253,7 @@ static bool plan_sweep(struct sweep *w, struct changes_told *told)
 		return true;
 	}
 	told->complete = !same;
+	told->gone_told = same; /* none */
 	return !same;
 }
 
