@@ -516,6 +516,56 @@ class KillsOutOfMaildir(Kills):
         self.out_of("cyrus")
 
 
+class Steps(MaildirCase):
+    """Killed at each step of the ledger in turn, between two Maildirs: no server, so that all steps can be tried."""
+
+    def prepared(self):
+        """A source with twins in three folders."""
+        box = self.maildir("source")
+        for folder in (".", ".A", ".A.B"):
+            os.makedirs(f"{box.path}/{folder}/cur")
+            for number in range(5):
+                self.file(f"source/{folder}/cur/{number}.x:2,S", f"Subject: {number // 2}\n\nthe same\n")
+        return box
+
+    @staticmethod
+    def content(box):
+        """What lies where, whatever it is called."""
+        found = []
+        for path in box.messages():
+            with open(f"{box.path}/{path}", "rb") as text:
+                found.append((os.path.dirname(path), text.read()))
+        return sorted(found)
+
+    def walk(self, role):
+        """Kill at the first step, the second ... until it comes to its end before it."""
+        source = self.prepared()
+        for step in range(1, 1000):
+            target, state = self.maildir(f"{role}{step}"), f"{self.states}-{role}{step}"
+            stopped = subprocess.run(self.command(source, target, "--settle", "0", state=state), capture_output=True, check=False,
+                                     env={**os.environ, "GODWIT_TEST_STOP": f"{role}:{step}"})
+            if stopped.returncode == 0:
+                self.assertGreater(step, 10)
+                return
+            with self.subTest(step=step):
+                outcome = self.copy(source, target, "--settle", "0", state=state)
+                self.assertEqual(self.content(target), self.content(source), outcome)
+                self.assertEqual(target.messages(visible=False), [])
+        self.fail("it never came to its end")
+
+    def test_worker(self):
+        """The worker."""
+        self.walk("worker")
+
+    def test_worker_durable(self):
+        """The worker, once all that it said is on the disk."""
+        self.walk("durable")
+
+    def test_controller(self):
+        """The controller."""
+        self.walk("controller")
+
+
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
         unittest.main(verbosity=2)
