@@ -177,8 +177,8 @@ static char *real_new_path(struct arena *a, const char *path)
 	real = realpath(!slash ? "." : slash == text ? "/" : text, NULL);
 	if (!real)
 		return NULL;
-	joined = arena_printf(
-	    a, "%s%s%s", real, strcmp(real, "/") ? "/" : "", slash ? slash + 1 : text);
+	joined =
+	    arena_printf(a, "%s%s%s", real, strcmp(real, "/") ? "/" : "", slash ? slash + 1 : text);
 	free(real);
 	return joined;
 }

@@ -174,11 +174,8 @@ static json_t *summary_object(const struct copy_summary *s)
 /* Of a dry run. */
 static json_t *plan_object(const struct copy_summary *s)
 {
-	json_t *o;
+	json_t *o = json_object();
 
-	if (!s || !s->dry_run)
-		return json_null();
-	o = json_object();
 	set_number(o, "items", s->planned_items);
 	set_number(o, "bytes", s->planned_bytes);
 	set_number(o, "marks", s->planned_marks);

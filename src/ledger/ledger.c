@@ -730,7 +730,8 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 		    .flags = item->flags,
 		    .flags_told = item->flags_told,
 		    .msgid = item->msgid,
-		    .size = item->size};
+		    .size = item->size,
+		    .object = item->object};
 
 		if (item->state != ITEM_READ && item->state != ITEM_STREAM)
 			continue;
@@ -766,6 +767,7 @@ static struct ledger_row row_of_item(
 	    .reason = item->reason};
 
 	row.size = item->size;
+	row.object = item->object;
 	memcpy(row.digest, item->identity.header, sizeof(row.digest));
 	return row;
 }
@@ -782,7 +784,8 @@ static int keep_unlocated(
 	    .flags = item->flags,
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid,
-	    .size = item->size};
+	    .size = item->size,
+	    .object = item->object};
 
 	return put_intent(l, f, &intent, e);
 }
@@ -905,6 +908,7 @@ int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_
 	if (begin_group(l, e))
 		return -1;
 	row.size = i->size;
+	row.object = i->object;
 	memcpy(row.digest, i->identity.header, sizeof(row.digest));
 	if (i->state != INTENT_UNLOCATED)
 		count_row(f, was, ROW_ADOPTED);

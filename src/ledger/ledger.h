@@ -23,6 +23,7 @@ struct ledger_row {
 	struct view target_id;    /* empty = not told and not located yet (or never stored) */
 	unsigned char digest[16]; /* of the header (identity.h); zero = never read */
 	uint64_t size;            /* as the source tells it, bytes; 0 = not known */
+	uint64_t object;          /* hash of what names it in the whole account; 0 = not told */
 	bool gone;                /* not at the source any more */
 	uint32_t pass;
 	/* The two bases of the three-way rule: the source's flags at the last sync, and what the
@@ -59,6 +60,7 @@ struct ledger_intent {
 	uint32_t flags_told;
 	const char *msgid;
 	uint64_t size; /* as the source tells it */
+	uint64_t object;
 };
 
 #define TOPS 3

@@ -6,12 +6,12 @@
  *                            view target, view floor, varint finished, limit, stored, refused, owed, found,
  *                            left, gone, u8 subscribed, u8 fidelity, 3 times view top id
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
- *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone), view target id, 16 bytes digest, varint
+ *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone, +64 object), view target id, 16 bytes digest, varint
  *                            size, varint pass, varint source base, varint target base, [u8 cause, view
- *                            reason]
+ *                            reason], [u64 object]
  *   n PAIR u32be FOLDER ID   u8 state, varint size, varint canonical size, 8 msgid, 16 header, 16 body,
  *                            u8 odd, [16 exact], date sent, date told, varint flags sent, varint flags told,
- *                            view msgid, varint size told; a date is u8 known, u64 instant, u16 zone
+ *                            view msgid, varint size told, u64 object; a date is u8 known, u64 instant, u16 zone
  *
  * Promises: what is put is got back; a malformed record is said to be so. Numbers in keys are big
  * endian, so that they sort. Does not: touch a store, or know what the records mean. */
@@ -26,6 +26,7 @@
 #define ROW_STATE 0x0fu
 #define ROW_IS_ASSUMED 0x10u
 #define ROW_IS_GONE 0x20u
+#define ROW_HAS_OBJECT 0x40u
 
 void schema_pair_id(
     unsigned char out[static SCHEMA_PAIR_SIZE], const char *source, const char *destination)
@@ -198,8 +199,9 @@ static bool has_cause(enum row_state state)
 void schema_put_row(struct buf *value, const struct ledger_row *row)
 {
 	buf_clear(value);
-	pack_u8(value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
-				 (row->gone ? ROW_IS_GONE : 0)));
+	pack_u8(
+	    value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
+			     (row->gone ? ROW_IS_GONE : 0) | (row->object ? ROW_HAS_OBJECT : 0)));
 	pack_view(value, row->target_id);
 	buf_add(value, row->digest, sizeof(row->digest));
 	pack_varint(value, row->size);
@@ -210,6 +212,8 @@ void schema_put_row(struct buf *value, const struct ledger_row *row)
 		pack_u8(value, (uint8_t)row->cause);
 		pack_view(value, cut(row->reason ? row->reason : "", REASON_MAX));
 	}
+	if (row->object)
+		pack_u64(value, row->object);
 }
 
 int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
@@ -229,8 +233,9 @@ int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
 	row->target_base = (uint32_t)unpack_varint(&u);
 	row->cause = has_cause(row->state) ? unpack_u8(&u) : CAUSE_NONE;
 	row->reason = has_cause(row->state) ? arena_text(a, unpack_view(&u)) : "";
+	row->object = state & ROW_HAS_OBJECT ? unpack_u64(&u) : 0;
 	if (row->state < ROW_STORED || row->state > ROW_LEFT || row->cause >= CAUSE_COUNT ||
-	    state > (ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE))
+	    state & ~(ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE | ROW_HAS_OBJECT))
 		return -1;
 	return unpack_done(&u);
 }
@@ -267,6 +272,7 @@ void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 	pack_varint(value, i->flags_told);
 	pack_view(value, cut(i->msgid ? i->msgid : "", REASON_MAX));
 	pack_varint(value, i->size);
+	pack_u64(value, i->object);
 }
 
 int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *a)
@@ -288,6 +294,7 @@ int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *
 	i->flags_told = (uint32_t)unpack_varint(&u);
 	i->msgid = arena_text(a, unpack_view(&u));
 	i->size = unpack_varint(&u);
+	i->object = unpack_u64(&u);
 	if (i->state < INTENT_OPEN || i->state > INTENT_PLACED)
 		return -1;
 	return unpack_done(&u);

@@ -191,11 +191,11 @@ uint32_t maildir_flags_of(struct maildir *m, struct view letters);
 /* Flag letters in order, those of NAME that mean nothing to us kept. OUT holds 64. False: some have
  * no letter. */
 bool maildir_flags_letters(struct maildir *m, uint32_t flags, struct view before, char *out);
-/* A lock as Dovecot has it (file NAME in DIR, made by one alone); waits for it. DIR is borrowed. */
+/* A lock as Dovecot has it: the file NAME in DIR, until it is unlinked. Waits for it. */
 int maildir_lock(struct maildir *m, int dir, const char *name, struct err *e);
 /* All of a small file; 0, 1 = there is none, -1. */
 int maildir_slurp(struct maildir *m, int dir, const char *name, struct buf *out, struct err *e);
-/* Put TEXT into the file of that name, in one step, by way of NAME.lock, which this call makes. */
+/* Put TEXT into the file of that name, in one step. Whoever calls holds its lock. */
 int maildir_replace(struct maildir *m, int dir, const char *name, struct view text, struct err *e);
 
 /* ---- folders.c ---- */

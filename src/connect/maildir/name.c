@@ -32,16 +32,13 @@ static uint64_t take_number(const char **at)
 	return view_number(view_make(start, (size_t)(*at - start)), &n) ? 0 : n;
 }
 
-/* Where the flags begin: at the last ":2," (or "!2,", where a file system has no ':'), else at the
- * first ':'. */
+/* Where the flags begin: at ":2," (or "!2,", where a file system has no ':'), else at a ':'. */
 static size_t base_length(const char *name)
 {
-	const char *info = strstr(name, ":2,"), *next;
+	const char *info = strstr(name, ":2,");
 
 	if (!info)
 		info = strstr(name, "!2,");
-	for (; info && (next = strstr(info + 1, ":2,")); info = next)
-		;
 	return info ? (size_t)(info - name) : strcspn(name, ":");
 }
 

@@ -148,7 +148,8 @@ static int decode_folder(struct view value, struct buf *out)
 	return buf_printf(out, "%s,%s,%s|%s|%s|%s|%s|%llu|%llu|%llu|%llu|%llu|%llu|%d%u", f.top[0],
 	    f.top[1], f.top[2], f.cursor.text, f.tail.text, f.source.text, f.target.text,
 	    (unsigned long long)f.stored, (unsigned long long)f.refused, (unsigned long long)f.owed,
-	    (unsigned long long)f.found, (unsigned long long)f.left, (unsigned long long)f.gone, f.subscribed, f.fidelity);
+	    (unsigned long long)f.found, (unsigned long long)f.left, (unsigned long long)f.gone,
+	    f.subscribed, f.fidelity);
 }
 
 static int decode_row(struct view value, struct buf *out)
