@@ -294,7 +294,7 @@ void events_result(struct events *ev, int code, const struct copy_summary *summa
     const struct tally *tally, const struct err *e)
 {
 	events_end(ev, code, summary && summary->checked, summary ? summary_object(summary) : NULL,
-	    plan_object(summary), tally, e);
+	    summary && summary->dry_run ? plan_object(summary) : NULL, tally, e);
 }
 
 void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,
