@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import unittest
 
@@ -372,6 +373,19 @@ class Trouble(Tools):
             self.assertEqual([event["folder"] for event in outcome.of(of)], ["INBOX"])
             self.assertFalse(outcome.result["checked"])
 
+    def test_stopped(self):
+        """SIGTERM ends it in order."""
+        for verb in ("verify", "check"):
+            source, destination = Scripted(self, script="on FETCH *: silent"), Scripted(self, "localhost")
+            for end in (source, destination):
+                end.add("INBOX", "one")
+            process = self.start(source, destination, verb=verb)
+            self.assertTrue(case.wait_until(lambda at=source: at.fake.count("FETCH")))
+            case.kill(process.pid, signal.SIGTERM)
+            outcome = self.finish(process)
+            self.check_error(outcome, 130, "stopped", None, ["stopped"])
+            self.assertFalse(outcome.result["checked"])
+
     def test_lost_links(self):
         """Connections that break are opened again; nothing of the result changes."""
         for verb in ("verify", "check"):
@@ -504,6 +518,22 @@ class Memory(Tools):
                 self.godwit("ledger", "import", state=elsewhere, stdin=text, expect=2)
         self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
         self.godwit("ledger", "import", "/nowhere/at/all", state=elsewhere, expect=2)
+
+    def test_killed_import(self):
+        """A kill in its midst: nothing was imported, and the next one does it all."""
+        self.copied()
+        lines = self.godwit("ledger", "export").splitlines(keepends=True)
+        text = "".join(lines[:-1] + [lines[-2].replace('"id":"', f'"id":"{number}x') for number in range(20000)])
+        elsewhere = self.work + "/elsewhere"
+        with subprocess.Popen([case.GODWIT, "ledger", "import", "--state", elsewhere], stdin=subprocess.PIPE) as importing:
+            importing.stdin.write(text.encode())
+            importing.stdin.flush()
+            self.assertTrue(case.wait_until(lambda: os.path.exists(elsewhere + "/ledger.db-wal")))
+            self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
+            importing.kill()
+        self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
+        self.godwit("ledger", "import", state=elsewhere, stdin="".join(lines))
+        self.assertEqual(self.godwit("ledger", "export", state=elsewhere), "".join(lines))
 
     def test_while_a_copy_runs(self):
         """Its lock is respected; what only looks is not kept out."""
