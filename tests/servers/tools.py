@@ -456,6 +456,19 @@ class Memory(Tools):
         self.assertIn("no ledger", self.godwit("explain", *names, state=self.work + "/none", expect=30))
         self.assertFalse(os.path.exists(self.work + "/none"), "asking made a state directory")
 
+    def test_names_of_folders(self):
+        """By what the source shows, what it says, and what the destination calls it."""
+        source = Scripted(self, delimiter=".", prefix="INBOX.")
+        destination = Scripted(self, "localhost")
+        raw = "INBOX.Entw&APw-rfe.2019"
+        source.add(raw, "one")
+        copied = self.copy(source, destination)
+        event = next(event for event in copied.of("folder") if event["items"])
+        for name in (raw, event["folder"], event["target"]):
+            with self.subTest(name):
+                said = self.godwit("explain", *self.names(source, destination), name, "1")
+                self.assertIn("Message 1 of INBOX.Entw\u00fcrfe.2019 was copied", said)
+
     def test_explain_after_an_accident(self):
         """A note without receipt is told as such."""
         source, destination = Scripted(self), Scripted(self, "localhost", script="on APPEND *: silent")
