@@ -293,8 +293,10 @@ static json_t *causes_object(const struct tally *t)
 void events_result(struct events *ev, int code, const struct copy_summary *summary,
     const struct tally *tally, const struct err *e)
 {
-	events_end(ev, code, summary && summary->checked, summary ? summary_object(summary) : NULL,
-	    summary && summary->dry_run ? plan_object(summary) : NULL, tally, e);
+	json_t *object = summary ? summary_object(summary) : NULL;
+	json_t *plan = summary && summary->dry_run ? plan_object(summary) : NULL;
+
+	events_end(ev, code, summary && summary->checked, object, plan, tally, e);
 }
 
 void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,

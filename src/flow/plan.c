@@ -217,7 +217,7 @@ static uint64_t hash_id(struct view id)
 
 static uint64_t object_of(const struct fact *fact)
 {
-	return fact->object.len ? hash_id(fact->object) : 0;
+	return fact->object.len ? hash_id(fact->object) >> 1 : 0; /* JSON has 63 bits */
 }
 
 static void note_present(struct planner *p, struct view id)
@@ -568,8 +568,8 @@ static int suspect_highest(struct planner *p, struct err *e)
 
 	if (!p->fresh || (p->job->told.complete && !p->brief))
 		return 0; /* or the sizes of all were seen */
-	while (count < TOPS && m->top[count][0]) {
-		ids[count] = view_of(m->top[count]);
+	while (count < TOPS && m->top[count].text[0]) {
+		ids[count] = view_of(m->top[count].text);
 		count++;
 	}
 	if (ledger_find(p->l->ledger, m, ids, count, rows, found, &p->arena, e))

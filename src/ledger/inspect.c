@@ -84,6 +84,10 @@ static const struct field folder_fields[] = {
     FOLDER("left", left, FIELD_U64),
     FOLDER("gone", gone, FIELD_U64),
     FOLDER("subscribed", subscribed, FIELD_BOOL),
+    FOLDER("fidelity", fidelity, FIELD_U32),
+    FOLDER("top_id", top[0], FIELD_CURSOR),
+    FOLDER("second_id", top[1], FIELD_CURSOR),
+    FOLDER("third_id", top[2], FIELD_CURSOR),
 };
 
 static const struct field item_fields[] = {
@@ -91,6 +95,7 @@ static const struct field item_fields[] = {
     ROW("target_id", target_id, FIELD_VIEW),
     ROW("header", digest, FIELD_16),
     ROW("size", size, FIELD_U64),
+    ROW("object", object, FIELD_U64),
     ROW("gone", gone, FIELD_BOOL),
     ROW("pass", pass, FIELD_U32),
     ROW("source_flags", source_base, FIELD_U32),
@@ -119,6 +124,7 @@ static const struct field intent_fields[] = {
     INTENT("source_flags", flags_told, FIELD_U32),
     INTENT("msgid", msgid, FIELD_TEXT),
     INTENT("size", size, FIELD_U64),
+    INTENT("object", object, FIELD_U64),
 };
 
 static const struct kind {

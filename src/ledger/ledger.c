@@ -163,12 +163,12 @@ static void note_top(struct ledger_folder *f, const struct ledger_row *row)
 {
 	static const unsigned char unknown[sizeof(row->digest)];
 
-	if (row->source_id.len >= TOP_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
-	    !is_above(row->source_id, f->top[0]))
+	if (row->source_id.len >= CURSOR_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
+	    !is_above(row->source_id, f->top[0].text))
 		return;
-	memmove(f->top[1], f->top[0], (TOPS - 1) * sizeof(f->top[0]));
-	memset(f->top[0], 0, sizeof(f->top[0]));
-	memcpy(f->top[0], row->source_id.data, row->source_id.len);
+	memmove(&f->top[1], &f->top[0], (TOPS - 1) * sizeof(f->top[0]));
+	f->top[0] = (struct cursor){""};
+	memcpy(f->top[0].text, row->source_id.data, row->source_id.len);
 }
 
 static int put_row(

@@ -64,7 +64,6 @@ struct ledger_intent {
 };
 
 #define TOPS 3
-#define TOP_SIZE 24
 
 /* One folder pair. Filled by ledger_open, lives as long as the ledger. */
 struct ledger_folder {
@@ -93,7 +92,7 @@ struct ledger_folder {
 	bool subscribed;   /* subscription was carried over */
 	unsigned fidelity; /* bits of enum fidelity */
 	/* The highest source ids with a digest, for proof that ids still mean what they meant; "" = none. */
-	char top[TOPS][TOP_SIZE];
+	struct cursor top[TOPS];
 	uint64_t open; /* intents on record, of whatever state */
 	/* of this run alone: */
 	bool renamed; /* at the source, since the last pass */

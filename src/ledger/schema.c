@@ -90,22 +90,17 @@ static void get_bytes(struct unpack *u, unsigned char *out, size_t len)
 		out[i] = unpack_u8(u);
 }
 
-static void get_text(struct unpack *u, char *out, size_t size)
+static void get_cursor(struct unpack *u, struct cursor *out)
 {
 	struct view v = unpack_view(u);
 
-	if (v.len >= size) {
+	if (v.len >= CURSOR_SIZE) {
 		u->bad = true;
 		return;
 	}
-	memset(out, 0, size);
+	memset(out, 0, sizeof(*out));
 	if (v.len)
-		memcpy(out, v.data, v.len);
-}
-
-static void get_cursor(struct unpack *u, struct cursor *out)
-{
-	get_text(u, out->text, sizeof(out->text));
+		memcpy(out->text, v.data, v.len);
 }
 
 void schema_put_pair(struct buf *value, const struct schema_pair *p)
@@ -154,7 +149,7 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_u8(value, f->subscribed);
 	pack_u8(value, (uint8_t)f->fidelity);
 	for (size_t i = 0; i < TOPS; i++)
-		pack_text(value, f->top[i]);
+		pack_text(value, f->top[i].text);
 }
 
 int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *a)
@@ -187,7 +182,7 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	f->subscribed = unpack_u8(&u) != 0;
 	f->fidelity = unpack_u8(&u);
 	for (size_t i = 0; i < TOPS; i++)
-		get_text(&u, f->top[i], TOP_SIZE);
+		get_cursor(&u, &f->top[i]);
 	return unpack_done(&u);
 }
 

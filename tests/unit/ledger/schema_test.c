@@ -145,11 +145,11 @@ static int decode_folder(struct view value, struct buf *out)
 	assert_true(strnlen(f.target.text, CURSOR_SIZE) < CURSOR_SIZE);
 	print_bytes(out, f.source_object.data, f.source_object.len);
 	print_bytes(out, f.target_object.data, f.target_object.len);
-	return buf_printf(out, "%s,%s,%s|%s|%s|%s|%s|%llu|%llu|%llu|%llu|%llu|%llu|%d%u", f.top[0],
-	    f.top[1], f.top[2], f.cursor.text, f.tail.text, f.source.text, f.target.text,
-	    (unsigned long long)f.stored, (unsigned long long)f.refused, (unsigned long long)f.owed,
-	    (unsigned long long)f.found, (unsigned long long)f.left, (unsigned long long)f.gone,
-	    f.subscribed, f.fidelity);
+	return buf_printf(out, "%s,%s,%s|%s|%s|%s|%s|%llu|%llu|%llu|%llu|%llu|%llu|%d%u",
+	    f.top[0].text, f.top[1].text, f.top[2].text, f.cursor.text, f.tail.text, f.source.text,
+	    f.target.text, (unsigned long long)f.stored, (unsigned long long)f.refused,
+	    (unsigned long long)f.owed, (unsigned long long)f.found, (unsigned long long)f.left,
+	    (unsigned long long)f.gone, f.subscribed, f.fidelity);
 }
 
 static int decode_row(struct view value, struct buf *out)
@@ -239,7 +239,7 @@ static void test_folders(void **state)
 		 .refused = 1u << 7,
 		 .owed = (uint64_t)1 << 63,
 		 .found = 3,
-		 .top = {"9", "8"},
+		 .top = {{"9"}, {"8"}},
 		 .left = 4,
 		 .gone = 5,
 		 .source_object = {"F1", 2},
