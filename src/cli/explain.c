@@ -12,6 +12,7 @@
 #include "cli/offline.h"
 #include "cli/show.h"
 #include "cli/suggest.h"
+#include "wire/imap_text.h"
 
 #define TEXT_MAX (1u << 20)
 
@@ -19,6 +20,8 @@ struct folder {
 	const char *name; /* suggest_name looks here: the destination's, or the source's raw one */
 	uint32_t number;
 	const char *raw, *target;
+	const char *shown; /* raw, decoded */
+	const char *plain; /* with '/': what a report calls it, but for a prefix */
 };
 
 struct explain {
@@ -80,6 +83,26 @@ static int take_pair(void *arg, const struct inspect_record *r, struct err *e)
 	return 0;
 }
 
+/* Names stand in the ledger as the source wrote them (IMAP: modified UTF-7). */
+static char *decoded_name(struct view raw, struct arena *a)
+{
+	char *text;
+
+	if (imap_utf7_decode(&text, a, raw))
+		return offline_text(raw, a);
+	return offline_text(view_of(text), a);
+}
+
+static char *plain_name(struct view raw, struct arena *a)
+{
+	char *text = decoded_name(raw, a);
+
+	for (char *c = text; *c; c++)
+		if (*c == '.')
+			*c = '/';
+	return text;
+}
+
 static int collect_folder(void *arg, const struct inspect_record *r, struct err *e)
 {
 	struct explain *x = arg;
@@ -93,6 +116,8 @@ static int collect_folder(void *arg, const struct inspect_record *r, struct err 
 	    .raw = offline_text(inspect_bytes(r, "source_name"), a),
 	    .target = offline_path(r, a)};
 	f->name = *f->target ? f->target : f->raw;
+	f->shown = decoded_name(inspect_bytes(r, "source_name"), a);
+	f->plain = plain_name(inspect_bytes(r, "source_name"), a);
 	return 0;
 }
 
@@ -150,9 +175,9 @@ static int take_folder(void *arg, const struct inspect_record *r, struct err *e)
 	if (!f || (x->folder && f != x->folder))
 		return 0;
 	if (*f->target)
-		buf_printf(&text, "Folder %s goes to %s: ", f->raw, f->target);
+		buf_printf(&text, "Folder %s goes to %s: ", f->shown, f->target);
 	else
-		buf_printf(&text, "Folder %s has no place at the destination yet: ", f->raw);
+		buf_printf(&text, "Folder %s has no place at the destination yet: ", f->shown);
 	add_folder_counts(&text, r);
 	if (finished)
 		buf_printf(&text, ". Pass %llu was the last to come to its end there",
@@ -174,7 +199,7 @@ static void add_subject(struct buf *text, const struct explain *x, const struct 
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	const struct folder *f = folder_by_number(x, r->number);
 
-	buf_printf(text, "Message %s of %s ", offline_text(r->id, &scratch), f ? f->raw : "?");
+	buf_printf(text, "Message %s of %s ", offline_text(r->id, &scratch), f ? f->shown : "?");
 }
 
 static void add_place(struct buf *text, const struct explain *x, const struct inspect_record *r)
@@ -326,10 +351,31 @@ static int tell_messages(struct explain *x, struct err *e)
 		return 0;
 	return err_set(e, CAUSE_USAGE, ERR_RUN,
 	    "the ledger knows no message %s in %s: it came after the last pass, or was never there",
-	    offline_text(x->wanted, &scratch), x->folder->raw);
+	    offline_text(x->wanted, &scratch), x->folder->shown);
 }
 
 /* ---- the command ---- */
+
+/* As a report calls it: without the source's prefix, with '/' between its parts. Where two could be
+ * meant none is. */
+static const struct folder *find_plain(const struct explain *x, const char *name)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const char *wanted = plain_name(view_of(name), &scratch);
+	const struct folder *found = NULL;
+
+	for (size_t i = 0; i < x->folder_count; i++) {
+		const char *plain = x->folders[i].plain;
+
+		if (strcmp(plain, wanted) &&
+		    (strncmp(plain, "INBOX/", 6) || strcmp(plain + 6, wanted)))
+			continue;
+		if (found)
+			return NULL;
+		found = &x->folders[i];
+	}
+	return found;
+}
 
 static int find_folder(struct explain *x, const char *name, struct err *e)
 {
@@ -341,6 +387,8 @@ static int find_folder(struct explain *x, const char *name, struct err *e)
 	for (size_t i = 0; i < x->folder_count && !x->folder; i++)
 		if (!strcmp(x->folders[i].target, name))
 			x->folder = &x->folders[i];
+	if (!x->folder)
+		x->folder = find_plain(x, name);
 	if (x->folder)
 		return 0;
 	near = suggest_name(name, x->folders, x->folder_count, sizeof(*x->folders));

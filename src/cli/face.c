@@ -145,8 +145,10 @@ static void on_tick(void *arg)
 
 	if (signals_came() && !f->stop_said) {
 		f->stop_said = true;
-		face_note(f, "stopping; what is under way will be finished or resumed next time "
-			     "(press again to quit at once)");
+		face_note(f, strcmp(f->command, "copy")
+				 ? "stopping (press again to quit at once)"
+				 : "stopping; what is under way will be finished or resumed next "
+				   "time (press again to quit at once)");
 	}
 	pace_feed(&f->pace, &f->now, clock_ms());
 	progress_draw(&f->progress, &f->now, &f->pace);

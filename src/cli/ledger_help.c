@@ -17,8 +17,8 @@ const char *const explain_help[] = {
     "  godwit explain imaps://anna@old.example imaps://anna@new.example INBOX 17\n"
     "\n"
     "SOURCE and DESTINATION are the URLs of the copy, or names as godwit ledger list\n"
-    "shows them. FOLDER is its name at the destination (Archive/2019), or exactly as\n"
-    "the source has it. MESSAGE is its UID at the source or the destination.\n",
+    "shows them. FOLDER is its name as reports tell it, or at the destination\n"
+    "(Archive/2019). MESSAGE is its UID at the source or the destination.\n",
     OPTIONS,
     "\n"
     "Exit code: 0 said, 2 usage or nothing known of it, 30 state directory unusable.\n",

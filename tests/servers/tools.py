@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import subprocess
 import unittest
 
@@ -372,6 +373,19 @@ class Trouble(Tools):
             self.assertEqual([event["folder"] for event in outcome.of(of)], ["INBOX"])
             self.assertFalse(outcome.result["checked"])
 
+    def test_stopped(self):
+        """SIGTERM ends it in order."""
+        for verb in ("verify", "check"):
+            source, destination = Scripted(self, script="on FETCH *: silent"), Scripted(self, "localhost")
+            for end in (source, destination):
+                end.add("INBOX", "one")
+            process = self.start(source, destination, verb=verb)
+            self.assertTrue(case.wait_until(lambda at=source: at.fake.count("FETCH")))
+            case.kill(process.pid, signal.SIGTERM)
+            outcome = self.finish(process)
+            self.check_error(outcome, 130, "stopped", None, ["stopped"])
+            self.assertFalse(outcome.result["checked"])
+
     def test_lost_links(self):
         """Connections that break are opened again; nothing of the result changes."""
         for verb in ("verify", "check"):
@@ -442,6 +456,19 @@ class Memory(Tools):
         self.assertIn("no ledger", self.godwit("explain", *names, state=self.work + "/none", expect=30))
         self.assertFalse(os.path.exists(self.work + "/none"), "asking made a state directory")
 
+    def test_names_of_folders(self):
+        """By what the source shows, what it says, and what the destination calls it."""
+        source = Scripted(self, delimiter=".", prefix="INBOX.")
+        destination = Scripted(self, "localhost")
+        raw = "INBOX.Entw&APw-rfe.2019"
+        source.add(raw, "one")
+        copied = self.copy(source, destination)
+        event = next(event for event in copied.of("folder") if event["items"])
+        for name in (raw, event["folder"], event["target"]):
+            with self.subTest(name):
+                said = self.godwit("explain", *self.names(source, destination), name, "1")
+                self.assertIn("Message 1 of INBOX.Entw\u00fcrfe.2019 was copied", said)
+
     def test_explain_after_an_accident(self):
         """A note without receipt is told as such."""
         source, destination = Scripted(self), Scripted(self, "localhost", script="on APPEND *: silent")
@@ -504,6 +531,22 @@ class Memory(Tools):
                 self.godwit("ledger", "import", state=elsewhere, stdin=text, expect=2)
         self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
         self.godwit("ledger", "import", "/nowhere/at/all", state=elsewhere, expect=2)
+
+    def test_killed_import(self):
+        """A kill in its midst: nothing was imported, and the next one does it all."""
+        self.copied()
+        lines = self.godwit("ledger", "export").splitlines(keepends=True)
+        text = "".join(lines[:-1] + [lines[-2].replace('"id":"', f'"id":"{number}x') for number in range(20000)])
+        elsewhere = self.work + "/elsewhere"
+        with subprocess.Popen([case.GODWIT, "ledger", "import", "--state", elsewhere], stdin=subprocess.PIPE) as importing:
+            importing.stdin.write(text.encode())
+            importing.stdin.flush()
+            self.assertTrue(case.wait_until(lambda: os.path.exists(elsewhere + "/ledger.db-wal")))
+            self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
+            importing.kill()
+        self.assertIn("Nothing was copied", self.godwit("ledger", "list", state=elsewhere))
+        self.godwit("ledger", "import", state=elsewhere, stdin="".join(lines))
+        self.assertEqual(self.godwit("ledger", "export", state=elsewhere), "".join(lines))
 
     def test_while_a_copy_runs(self):
         """Its lock is respected; what only looks is not kept out."""
