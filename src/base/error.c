@@ -32,7 +32,8 @@ static const struct {
     [CAUSE_FOLDER_GONE] = {"folder-gone", 1,
 	"Look at the folder with a mail program; run it again when it can be opened."},
     [CAUSE_FOLDER_RESET] = {"folder-reset", 1,
-	"The folder was rebuilt by its server while it was worked on, again and again; run it again "
+	"The folder was rebuilt by its server while it was worked on, again and again; run it "
+	"again "
 	"when the server has come to rest."},
     [CAUSE_FOLDER_RENAMED] = {"folder-renamed", 0, "Nothing to do; the new name is remembered."},
     [CAUSE_TOO_BIG] = {"too-big", 1,
@@ -70,7 +71,21 @@ static const struct {
 	"Look at the source; if the deletions are meant, run it again with a higher "
 	"--deletions-limit."},
     [CAUSE_NOT_REMOVED] = {"not-removed", 0,
-	"It was changed at the destination, or was there before; delete it by hand if it shall go."},
+	"It was changed at the destination, or was there before; delete it by hand if it shall "
+	"go."},
+    [CAUSE_EXTRA] = {"extra", 0, "Nothing to do, unless it should not be there."},
+    [CAUSE_FLAGS_DIFFER] = {"flags-differ", 1,
+	"Somebody may have changed them on either side; copying again brings the source's "
+	"changes."},
+    [CAUSE_DATE_DIFFERS] = {"date-differs", 1,
+	"The message is there; its arrival date cannot be changed any more."},
+    [CAUSE_SIZE_DIFFERS] = {"size-differs", 1,
+	"Compare again with --digest, which reads both; then look at the message."},
+    [CAUSE_BYTES_DIFFER] = {"bytes-differ", 1,
+	"Look at the message at both ends; save the source's by hand where it is the right one."},
+    [CAUSE_DAMAGED] = {"damaged", 30,
+	"Put back a sound copy, or let godwit ledger rebuild SOURCE DESTINATION make it anew from "
+	"both mailboxes; nothing is doubled by that."},
 };
 
 const char *cause_name(enum cause cause)

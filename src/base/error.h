@@ -66,6 +66,13 @@ enum cause {
 	CAUSE_FOLDER_LOST, /* "folder-lost": a folder of ours is missing at the destination; exit 1 */
 	CAUSE_DELETIONS,   /* "deletions": more went at the source than the limit allows; exit 1 */
 	CAUSE_NOT_REMOVED, /* "not-removed": gone at the source, kept at the destination; exit 0 */
+	/* found by verify, which compares both ends without the ledger */
+	CAUSE_EXTRA,        /* "extra": only at the destination; a note, exit 0 */
+	CAUSE_FLAGS_DIFFER, /* "flags-differ" */
+	CAUSE_DATE_DIFFERS, /* "date-differs" */
+	CAUSE_SIZE_DIFFERS, /* "size-differs" */
+	CAUSE_BYTES_DIFFER, /* "bytes-differ" */
+	CAUSE_DAMAGED, /* "damaged"  30: the ledger's file or a record of it; it can be rebuilt */
 	CAUSE_COUNT
 };
 

@@ -1,4 +1,4 @@
-/* arguments.c - the options of `godwit copy` and what they amount to.
+/* arguments.c - the options of `godwit copy`, `verify` and `check`, and what they amount to.
  * Promises: whatever contradicts itself is refused here, before anything is touched; no secret is
  * taken from the command line. Does not: open files or connections. */
 #include "cli/arguments.h"
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <sodium.h>
 
 #include "cli/options.h"
 
@@ -51,11 +53,66 @@ static const struct option_spec specs[] = {
     {"destination-password", .kind = OPTION_REFUSED, .help = NO_PASSWORD},
 };
 
-static const struct option_table table = {"copy", specs, COUNT_OF(specs)};
+/* Of these verify and check take a part ... */
+static const char *const looking[] = {"source-password-file", "source-password-env",
+    "source-password-command", "destination-password-file", "destination-password-env",
+    "destination-password-command", "ca-file", "source-ca-file", "destination-ca-file", "insecure",
+    "timeout", "namespace", "report", "output", "debug", "quiet", "help", "password",
+    "source-password", "destination-password"};
+
+/* ... and have some of their own. */
+static const struct option_spec verify_specs[] = {
+    {"digest", .kind = OPTION_FLAG, AT(digest)},
+    {"sample", .kind = OPTION_SIZE, AT(sample)},
+    {"seed", .kind = OPTION_SIZE, AT(seed)},
+    {"exact", .kind = OPTION_FLAG, AT(exact)},
+};
+static const struct option_spec check_specs[] = {
+    {"max-size", .kind = OPTION_SIZE, AT(max_size)},
+};
+
+static const char *const job_names[] = {
+    [JOB_COPY] = "copy", [JOB_VERIFY] = "verify", [JOB_CHECK] = "check"};
+
+struct job_table {
+	struct option_spec specs[COUNT_OF(specs) + COUNT_OF(verify_specs)];
+	size_t count;
+};
+
+static bool is_looking(const char *name)
+{
+	for (size_t i = 0; i < COUNT_OF(looking); i++)
+		if (!strcmp(looking[i], name))
+			return true;
+	return false;
+}
+
+static void table_of(struct job_table *t, enum job_kind job)
+{
+	const struct option_spec *own = job == JOB_VERIFY ? verify_specs : check_specs;
+	size_t count = job == JOB_VERIFY  ? COUNT_OF(verify_specs)
+		       : job == JOB_CHECK ? COUNT_OF(check_specs)
+					  : 0;
+
+	t->count = 0;
+	for (size_t i = 0; i < count; i++)
+		t->specs[t->count++] = own[i];
+	for (size_t i = 0; i < COUNT_OF(specs); i++)
+		if (job == JOB_COPY || is_looking(specs[i].name))
+			t->specs[t->count++] = specs[i];
+}
+
+const char *arguments_job_option(enum job_kind job, size_t n)
+{
+	struct job_table t;
+
+	table_of(&t, job);
+	return n < t.count && t.specs[n].kind != OPTION_REFUSED ? t.specs[n].name : NULL;
+}
 
 const char *arguments_option(size_t n)
 {
-	return n < COUNT_OF(specs) && specs[n].kind != OPTION_REFUSED ? specs[n].name : NULL;
+	return arguments_job_option(JOB_COPY, n);
 }
 
 static int fail(struct err *e, const char *text)
@@ -87,6 +144,17 @@ static const char *default_state_dir(struct arena *a)
 	return home && *home == '/' ? arena_printf(a, "%s/.local/state/godwit", home) : NULL;
 }
 
+int arguments_state_dir(const char **out, const char *given, struct arena *a, struct err *e)
+{
+	const char *dir = given ? given : default_state_dir(a);
+
+	if (!dir)
+		return fail(e, "neither XDG_STATE_HOME nor HOME is set; name a place for godwit's "
+			       "memory with --state DIR");
+	*out = dir;
+	return 0;
+}
+
 /* A CA file that cannot be read would show only after the passwords were asked for. */
 static int check_ca_file(const char *path, struct err *e)
 {
@@ -109,8 +177,8 @@ static char *real_new_path(struct arena *a, const char *path)
 	real = realpath(!slash ? "." : slash == text ? "/" : text, NULL);
 	if (!real)
 		return NULL;
-	joined = arena_printf(
-	    a, "%s%s%s", real, strcmp(real, "/") ? "/" : "", slash ? slash + 1 : text);
+	joined =
+	    arena_printf(a, "%s%s%s", real, strcmp(real, "/") ? "/" : "", slash ? slash + 1 : text);
 	free(real);
 	return joined;
 }
@@ -170,17 +238,33 @@ static int parse_ends(struct copy_arguments *args, struct arena *a, const char *
 	return 0;
 }
 
-static int complete(struct copy_arguments *args, struct arena *a, struct err *e)
+/* A seed that can be typed again. */
+static uint64_t new_seed(void)
+{
+	return 1 + randombytes_uniform(1000000000);
+}
+
+static int complete_verify(struct copy_arguments *args, struct err *e)
+{
+	if (args->digest && args->sample)
+		return fail(e, "--digest reads every message already; leave out --sample");
+	if (args->seed && !args->sample)
+		return fail(e, "--seed chooses a sample; say how many messages with --sample N");
+	args->options.verify = (struct verify_options){.digest = args->digest,
+	    .sample = args->sample,
+	    .seed = args->seed || !args->sample ? args->seed : new_seed()};
+	return 0;
+}
+
+static int complete(struct copy_arguments *args, enum job_kind job, struct arena *a, struct err *e)
 {
 	struct copy_options *o = &args->options;
 
 	if (check_secret(&args->source_secret, "source", e) < 0 ||
 	    check_secret(&args->destination_secret, "destination", e) < 0)
 		return -1;
-	o->state_dir = args->state_dir ? args->state_dir : default_state_dir(a);
-	if (!o->state_dir)
-		return fail(e, "neither XDG_STATE_HOME nor HOME is set; name a place for godwit's "
-			       "memory with --state DIR");
+	if (job == JOB_COPY && arguments_state_dir(&o->state_dir, args->state_dir, a, e))
+		return -1;
 	o->max_size = args->max_size;
 	o->settle_ms = args->settle_ms;
 	o->retry_refused = args->retry_refused;
@@ -189,17 +273,27 @@ static int complete(struct copy_arguments *args, struct arena *a, struct err *e)
 	o->deletions_limit = (unsigned)args->deletions_limit;
 	o->recreate = args->recreate;
 	o->dry_run = args->dry_run;
-	return 0;
+	return complete_verify(args, e);
 }
 
 int arguments_parse(
     struct copy_arguments *args, struct arena *a, int count, char *const *argv, struct err *e)
 {
+	return arguments_parse_job(args, JOB_COPY, a, count, argv, e);
+}
+
+int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct arena *a, int count,
+    char *const *argv, struct err *e)
+{
+	struct job_table known;
+	struct option_table table = {job_names[job], known.specs, 0};
 	const char *urls[2];
 	int found;
 
 	*args =
 	    (struct copy_arguments){.timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20};
+	table_of(&known, job);
+	table.count = known.count;
 	found = options_parse(&table, args, count, argv, urls, 2, e);
 	if (found < 0)
 		return -1;
@@ -208,11 +302,10 @@ int arguments_parse(
 	/* a third word is not repeated: it could be a password */
 	if (found != 2)
 		return err_set(e, CAUSE_USAGE, ERR_RUN,
-		    "copy wants two URLs, SOURCE and DESTINATION; %d %s given, such as: godwit "
-		    "copy "
+		    "%s wants two URLs, SOURCE and DESTINATION; %d %s given, such as: godwit %s "
 		    "imaps://anna@old.example imaps://anna@new.example",
-		    found, found == 1 ? "was" : "were");
-	if (complete(args, a, e) < 0)
+		    job_names[job], found, found == 1 ? "was" : "were", job_names[job]);
+	if (complete(args, job, a, e) < 0)
 		return -1;
 	return parse_ends(args, a, urls[0], urls[1], e);
 }

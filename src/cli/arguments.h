@@ -1,4 +1,4 @@
-/* arguments.h - what a user asked of `godwit copy`, checked and completed. */
+/* arguments.h - what a user asked of `godwit copy`, `verify` or `check`, checked and completed. */
 #pragma once
 
 #include "cli/secrets.h"
@@ -18,6 +18,8 @@ struct copy_arguments {
 	int deletions; /* enum deletions */
 	int deletions_limit;
 	bool insecure, retry_refused, recreate, dry_run, debug, quiet, help;
+	uint64_t sample, seed; /* verify */
+	bool digest, exact;    /* verify */
 	/* made of it */
 	struct copy_options options; /* text in the arena, or borrowed from argv */
 };
@@ -26,5 +28,11 @@ struct copy_arguments {
  * With --help nothing else is checked. */
 int arguments_parse(
     struct copy_arguments *args, struct arena *a, int count, char *const *argv, struct err *e);
+/* The same for another command. Verify and check take no state. */
+int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct arena *a, int count,
+    char *const *argv, struct err *e);
 /* The options' long names, for those who check documentation: the Nth, NULL beyond the last. */
 const char *arguments_option(size_t n);
+const char *arguments_job_option(enum job_kind job, size_t n);
+/* The state directory: GIVEN, or the default; in A. */
+int arguments_state_dir(const char **out, const char *given, struct arena *a, struct err *e);

@@ -21,6 +21,14 @@ static const char *const version_help[] = {"godwit version\n\nPrint the version.
 static const struct command table[] = {
     {"copy", copy_command, "SOURCE DESTINATION", "copy a mailbox; again to bring what is new since",
 	copy_help},
+    {"check", check_command, "SOURCE DESTINATION", "say what a copy would meet; changes nothing",
+	check_help},
+    {"verify", verify_command, "SOURCE DESTINATION", "compare both sides; changes nothing",
+	verify_help},
+    {"explain", explain_command, "SOURCE DESTINATION ...", "say what godwit remembers, and why",
+	explain_help},
+    {"ledger", ledger_command, "...", "list, rename, export, import, rebuild the state",
+	ledger_help},
     {"help", help_command, "[COMMAND]", "all about a command", help_help},
     {"version", version_command, "", "print the version", version_help},
 };

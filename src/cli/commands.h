@@ -20,5 +20,17 @@ void commands_print(int fd, const char *const *parts);
 
 /* copy.c */
 int copy_command(int count, char **words);
+int rebuild_command(int count, char **words); /* behind "ledger rebuild" */
+/* look.c */
+int verify_command(int count, char **words);
+int check_command(int count, char **words);
+/* look_help.c */
+extern const char *const verify_help[], *const check_help[];
+/* explain.c */
+int explain_command(int count, char **words);
+/* ledger.c */
+int ledger_command(int count, char **words);
+/* ledger_help.c */
+extern const char *const explain_help[], *const ledger_help[];
 /* copy_help.c */
 extern const char *const copy_help[];

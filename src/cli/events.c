@@ -6,7 +6,6 @@
 
 #include <time.h>
 
-#include "cli/jsonline.h"
 #include "cli/output.h"
 
 #define PROGRESS_MS 1000
@@ -44,10 +43,12 @@ static void event_write(struct events *ev, json_t *o)
 		ev->broken = output_write(ev->fd, buf_view(&line)) < 0;
 }
 
-void events_start(struct events *ev, const struct copy_options *options, bool insecure)
+void events_start(
+    struct events *ev, const char *command, const struct copy_options *options, bool insecure)
 {
 	json_t *o = event_new("start");
 
+	set_text(o, "command", command);
 	set_text(o, "version", GODWIT_VERSION);
 	set_text(o, "source", options->source.url);
 	set_text(o, "destination", options->destination.url);
@@ -139,11 +140,8 @@ static json_t *error_object(const struct err *e)
 
 static json_t *summary_object(const struct copy_summary *s)
 {
-	json_t *o;
+	json_t *o = json_object();
 
-	if (!s)
-		return json_null();
-	o = json_object();
 	set_number(o, "folders", s->folders);
 	set_number(o, "folders_made", s->folders_made);
 	set_number(o, "folders_failed", s->folders_failed);
@@ -176,11 +174,8 @@ static json_t *summary_object(const struct copy_summary *s)
 /* Of a dry run. */
 static json_t *plan_object(const struct copy_summary *s)
 {
-	json_t *o;
+	json_t *o = json_object();
 
-	if (!s || !s->dry_run)
-		return json_null();
-	o = json_object();
 	set_number(o, "items", s->planned_items);
 	set_number(o, "bytes", s->planned_bytes);
 	set_number(o, "marks", s->planned_marks);
@@ -189,6 +184,101 @@ static json_t *plan_object(const struct copy_summary *s)
 	set_number(o, "folders", s->planned_folders);
 	return o;
 }
+
+/* ---- verify and check ---- */
+
+static void set_verdict(json_t *o, const struct verdict *v)
+{
+	set_number(o, "source_items", v->source_items);
+	set_number(o, "target_items", v->target_items);
+	set_number(o, "same", v->same);
+	set_number(o, "missing", v->missing);
+	set_number(o, "extra", v->extra);
+	set_number(o, "flags", v->flags);
+	set_number(o, "dates", v->dates);
+	set_number(o, "sizes", v->sizes);
+	set_number(o, "bytes", v->bytes);
+	set_number(o, "altered", v->altered);
+	set_number(o, "unread", v->unread);
+	set_number(o, "read_whole", v->read_whole);
+}
+
+json_t *events_verify_summary(const struct verify_summary *s)
+{
+	json_t *o = json_object();
+
+	set_number(o, "folders", s->folders);
+	set_number(o, "folders_missing", s->folders_missing);
+	set_number(o, "folders_extra", s->folders_extra);
+	set_number(o, "folders_failed", s->folders_failed);
+	set_verdict(o, &s->all);
+	jsonline_set(o, "seed", s->seed ? jsonline_number(s->seed) : json_null());
+	set_number(o, "reconnects", s->reconnects);
+	set_number(o, "elapsed_ms", s->elapsed_ms);
+	set_text(o, "source_software", s->source_software);
+	set_text(o, "destination_software", s->destination_software);
+	return o;
+}
+
+static void set_known(json_t *o, const char *key, bool known, uint64_t n)
+{
+	jsonline_set(o, key, known ? jsonline_number(n) : json_null());
+}
+
+json_t *events_survey_summary(const struct survey_summary *s)
+{
+	static const char *const keywords[] = {NULL, "taken", "refused"};
+	json_t *o = json_object();
+
+	set_number(o, "folders", s->folders);
+	set_number(o, "folders_there", s->folders_there);
+	set_number(o, "folders_renamed", s->renamed);
+	set_number(o, "folders_refused", s->folders_refused);
+	set_number(o, "folders_failed", s->folders_failed);
+	set_number(o, "items", s->items);
+	set_number(o, "bytes", s->bytes);
+	set_number(o, "target_items", s->target_items);
+	set_number(o, "target_bytes", s->target_bytes);
+	set_number(o, "too_big", s->too_big);
+	set_number(o, "bad_dates", s->bad_dates);
+	set_number(o, "with_keywords", s->with_keywords);
+	set_known(o, "max_size", s->max_size != 0, s->max_size);
+	set_known(o, "quota_free", s->quota_told, s->quota_free);
+	set_number(o, "bytes_needed", s->needed);
+	set_number(o, "bytes_needed_at_most", s->needed_at_most);
+	set_text(o, "keywords", keywords[s->keywords <= SURVEY_KEYWORDS_REFUSED ? s->keywords : 0]);
+	set_known(o, "probe_bytes", s->probe_bytes != 0, s->probe_bytes);
+	set_known(o, "probe_ms", s->probe_bytes != 0, s->probe_ms);
+	set_number(o, "source_round_ms", s->source_round_ms);
+	set_number(o, "destination_round_ms", s->destination_round_ms);
+	set_number(o, "reconnects", s->reconnects);
+	set_number(o, "elapsed_ms", s->elapsed_ms);
+	set_text(o, "source_software", s->source_software);
+	set_text(o, "destination_software", s->destination_software);
+	return o;
+}
+
+void events_report(
+    struct events *ev, const char *source, const char *target, const struct folder_report *r)
+{
+	json_t *o = event_new(r->kind == JOB_VERIFY ? "compared" : "surveyed");
+
+	set_text(o, "folder", source);
+	set_text(o, "target", target);
+	if (r->kind == JOB_VERIFY) {
+		set_verdict(o, &r->verdict);
+	} else {
+		set_number(o, "items", r->survey.items);
+		set_number(o, "bytes", r->survey.bytes);
+		set_number(o, "target_items", r->survey.target_items);
+		set_number(o, "target_bytes", r->survey.target_bytes);
+		jsonline_set(o, "there", json_boolean(r->survey.there));
+		set_number(o, "too_big", r->survey.too_big);
+	}
+	event_write(ev, o);
+}
+
+/* ---- the end ---- */
 
 static json_t *causes_object(const struct tally *t)
 {
@@ -203,13 +293,22 @@ static json_t *causes_object(const struct tally *t)
 void events_result(struct events *ev, int code, const struct copy_summary *summary,
     const struct tally *tally, const struct err *e)
 {
+	json_t *object = summary ? summary_object(summary) : NULL;
+	json_t *plan = summary && summary->dry_run ? plan_object(summary) : NULL;
+
+	events_end(ev, code, summary && summary->checked, object, plan, tally, e);
+}
+
+void events_end(struct events *ev, int code, bool checked, json_t *summary, json_t *plan,
+    const struct tally *tally, const struct err *e)
+{
 	json_t *o = event_new("result");
 
 	set_number(o, "exit", (uint64_t)code);
-	jsonline_set(o, "checked", json_boolean(summary && !e && summary->checked));
+	jsonline_set(o, "checked", json_boolean(summary && !e && checked));
 	jsonline_set(o, "error", error_object(e));
-	jsonline_set(o, "summary", summary_object(summary));
-	jsonline_set(o, "plan", plan_object(summary));
+	jsonline_set(o, "summary", summary ? summary : json_null());
+	jsonline_set(o, "plan", plan ? plan : json_null());
 	jsonline_set(o, "causes", causes_object(tally));
 	event_write(ev, o);
 }

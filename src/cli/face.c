@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/look_report.h"
 #include "cli/output.h"
 #include "cli/report.h"
 #include "cli/show.h"
@@ -21,9 +22,18 @@ static bool is_json(const struct face *f)
 
 void face_open(struct face *f, const struct copy_arguments *args)
 {
-	*f = (struct face){.args = args, .events = {.fd = STDOUT_FILENO}, .file = REPORT_FILE_NONE};
+	*f = (struct face){.args = args,
+	    .command = "copy",
+	    .rows = BUF_INIT(REPORT_MAX / 2),
+	    .events = {.fd = STDOUT_FILENO},
+	    .file = REPORT_FILE_NONE};
 	/* debug lines of two processes and a line drawn in place do not go together */
 	progress_open(&f->progress, STDERR_FILENO, !is_json(f) && !args->quiet && !args->debug);
+}
+
+void face_command(struct face *f, const char *command)
+{
+	f->command = command;
 }
 
 void face_clear(struct face *f)
@@ -72,7 +82,7 @@ void face_begin(struct face *f)
 	const struct copy_options *o = &f->args->options;
 
 	if (is_json(f))
-		events_start(&f->events, o, f->args->insecure);
+		events_start(&f->events, f->command, o, f->args->insecure);
 	if (f->args->insecure)
 		warn(f, "--insecure: certificates are not checked; whoever stands between can read "
 			"and change mail and passwords");
@@ -112,6 +122,18 @@ static void on_exception(void *arg, const struct exception *x)
 	stop_if_broken(f);
 }
 
+static void on_report(
+    void *arg, const char *source, const char *target, const struct folder_report *r)
+{
+	struct face *f = arg;
+
+	if (is_json(f))
+		events_report(&f->events, source, target, r);
+	else if (r->kind == JOB_CHECK)
+		check_report_row(&f->rows, source, target, &r->survey);
+	stop_if_broken(f);
+}
+
 static void on_note(void *arg, const char *text)
 {
 	face_note(arg, text);
@@ -123,8 +145,10 @@ static void on_tick(void *arg)
 
 	if (signals_came() && !f->stop_said) {
 		f->stop_said = true;
-		face_note(f, "stopping; what is under way will be finished or resumed next time "
-			     "(press again to quit at once)");
+		face_note(f, strcmp(f->command, "copy")
+				 ? "stopping (press again to quit at once)"
+				 : "stopping; what is under way will be finished or resumed next "
+				   "time (press again to quit at once)");
 	}
 	pace_feed(&f->pace, &f->now, clock_ms());
 	progress_draw(&f->progress, &f->now, &f->pace);
@@ -139,6 +163,7 @@ struct copy_watcher face_watcher(struct face *f)
 	    .folder = on_folder,
 	    .exception = on_exception,
 	    .note = on_note,
+	    .report = on_report,
 	    .tick = on_tick,
 	    .arg = f};
 }
@@ -191,9 +216,36 @@ int face_finish(struct face *f, const struct copy_summary *summary, const struct
 	return code;
 }
 
+static void print_end(struct face *f, const struct face_end *end, bool ended)
+{
+	AUTO(buf_free) struct buf text = BUF_INIT(REPORT_MAX);
+
+	end->print(&text, f, end->summary, ended);
+	output_write(STDOUT_FILENO, buf_view(&text));
+}
+
+int face_close(struct face *f, const struct face_end *end, const struct err *e)
+{
+	int code = e ? face_exit_code(NULL, e) : end->code;
+	struct err trouble;
+
+	face_clear(f);
+	if (end->summary && report_file_finish(&f->file, &trouble) < 0)
+		warn(f, trouble.text);
+	if (is_json(f))
+		events_end(&f->events, code, end->checked,
+		    end->summary ? end->json(end->summary) : NULL, NULL, &f->tally, e);
+	else if (end->summary && !e && (!f->args->quiet || code == 1))
+		print_end(f, end, !e);
+	if (e)
+		print_error(f, e);
+	return code;
+}
+
 void face_free(struct face *f)
 {
 	face_clear(f);
+	buf_free(&f->rows);
 	report_file_free(&f->file);
 	tally_free(&f->tally);
 }

@@ -1,4 +1,4 @@
-/* face.h - all that `godwit copy` shows: progress, notes, events, the report, errors. */
+/* face.h - all that a command over two mailboxes shows: progress, notes, events, the report, errors. */
 #pragma once
 
 #include "cli/arguments.h"
@@ -9,6 +9,8 @@
 
 struct face {
 	const struct copy_arguments *args; /* borrowed */
+	const char *command;               /* "copy" */
+	struct buf rows;                   /* check: a line a folder, for the report */
 	struct progress progress;
 	struct copy_progress now; /* what was told last */
 	struct pace pace;
@@ -21,6 +23,8 @@ struct face {
 
 /* Standard output and standard error are used. Shows nothing yet. */
 void face_open(struct face *f, const struct copy_arguments *args);
+/* For another command than copy; right behind face_open. */
+void face_command(struct face *f, const char *command);
 /* What was asked for is understood: the start event, and warnings about what was asked for. */
 void face_begin(struct face *f);
 /* What copy_run is to call; valid as long as F. */
@@ -32,6 +36,16 @@ void face_clear(struct face *f);
 /* All is over: shows report, result and error (NULL = it ran to its end; SUMMARY NULL = it was
  * never begun). Returns the exit code (DESIGN §10). */
 int face_finish(struct face *f, const struct copy_summary *summary, const struct err *e);
+/* How a command other than copy ends. */
+struct face_end {
+	const void *summary; /* NULL = it was never begun */
+	int code;            /* where it ran to its end */
+	bool checked;        /* all that was asked for was looked at */
+	json_t *(*json)(const void *summary);
+	/* The report, for people. ENDED: it ran to its end. */
+	void (*print)(struct buf *out, const struct face *f, const void *summary, bool ended);
+};
+int face_close(struct face *f, const struct face_end *end, const struct err *e);
 void face_free(struct face *f);
 
 /* The exit code alone. Pure. */

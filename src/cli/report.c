@@ -14,8 +14,7 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
-/* "12,345 messages" */
-static void add_count(struct buf *out, uint64_t n, const char *noun)
+void report_add_count(struct buf *out, uint64_t n, const char *noun)
 {
 	char text[SHOW_MAX];
 
@@ -79,7 +78,7 @@ static void print_line(struct buf *out, const char *head, uint64_t n, const char
 	if (!n)
 		return;
 	buf_printf(out, "  %-9s ", head);
-	add_count(out, n, "message");
+	report_add_count(out, n, "message");
 	buf_printf(out, "%s\n", tail);
 }
 
@@ -101,7 +100,7 @@ static void print_plan(struct buf *out, const struct copy_summary *s)
 	if (s->planned_folders)
 		buf_printf(out, "  Folders   make %llu\n", (unsigned long long)s->planned_folders);
 	buf_add_text(out, "  Copy      ");
-	add_count(out, s->planned_items, "message");
+	report_add_count(out, s->planned_items, "message");
 	buf_printf(out, ", %s\n", size);
 	print_line(out, "Flags", s->planned_marks, " to be changed");
 	print_line(out, "Move", s->planned_moves, " within the destination");
@@ -112,15 +111,15 @@ static void print_rest(struct buf *out, const struct copy_summary *s)
 {
 	if (s->marks) {
 		buf_add_text(out, "  Flags     changed on ");
-		add_count(out, s->marks, "message");
+		report_add_count(out, s->marks, "message");
 		buf_add_text(out, "\n");
 	}
 	if (s->reconnects) {
 		buf_add_text(out, "  Links     connected again ");
-		add_count(out, s->reconnects, "time");
+		report_add_count(out, s->reconnects, "time");
 		if (s->items_resolved) {
 			buf_add_text(out, "; found at the destination after that: ");
-			add_count(out, s->items_resolved, "message");
+			report_add_count(out, s->items_resolved, "message");
 		}
 		buf_add_text(out, "\n");
 	}
@@ -167,7 +166,8 @@ static void print_group(struct buf *out, enum cause cause, const struct tally_gr
 }
 
 /* Those that lead to exit code 1 (SERIOUS), or the notes. Returns how many there were. */
-static uint64_t print_groups(struct buf *out, const struct tally *t, bool serious)
+static uint64_t print_groups(
+    struct buf *out, const struct tally *t, bool serious, const char *heading)
 {
 	uint64_t all = 0;
 
@@ -177,12 +177,28 @@ static uint64_t print_groups(struct buf *out, const struct tally *t, bool seriou
 		if (!group->count || !!cause_exit(cause) != serious)
 			continue;
 		if (!all)
-			buf_printf(out, "\n%s\n",
-			    serious ? "Not copied, or in doubt:" : "Copied, but worth knowing:");
+			buf_printf(out, "\n%s\n", heading);
 		print_group(out, cause, group);
 		all += group->count;
 	}
 	return all;
+}
+
+uint64_t report_print_groups(
+    struct buf *out, const struct tally *t, const char *serious_heading, const char *notes_heading)
+{
+	uint64_t serious = print_groups(out, t, true, serious_heading);
+
+	return serious + print_groups(out, t, false, notes_heading);
+}
+
+void report_print_file(struct buf *out, const char *file)
+{
+	buf_add_text(out, file ? "The whole list, one JSON object a line: "
+			       : "For the whole list as JSON lines, add --report FILE.");
+	if (file)
+		show_clean(out, file);
+	buf_add_text(out, "\n");
 }
 
 static void print_checked(struct buf *out, const struct report *r)
@@ -195,6 +211,10 @@ static void print_checked(struct buf *out, const struct report *r)
 	buf_add_text(out, "\n");
 	if (s->dry_run) {
 		buf_add_text(out, "This was a dry run: nothing was changed at either end.\n");
+		return;
+	}
+	if (r->ended && r->options->rebuild) {
+		buf_add_text(out, "The ledger is rebuilt; godwit copy goes on from there.\n");
 		return;
 	}
 	if (!r->ended)
@@ -225,14 +245,9 @@ void report_print(struct buf *out, const struct report *r)
 	print_rest(out, r->summary);
 	if (r->summary->dry_run)
 		print_plan(out, r->summary);
-	exceptions = print_groups(out, r->tally, true);
-	exceptions += print_groups(out, r->tally, false);
+	exceptions = report_print_groups(
+	    out, r->tally, "Not copied, or in doubt:", "Copied, but worth knowing:");
 	print_checked(out, r);
-	if (!exceptions)
-		return;
-	buf_add_text(out, r->file ? "The whole list, one JSON object a line: "
-				  : "For the whole list as JSON lines, add --report FILE.");
-	if (r->file)
-		show_clean(out, r->file);
-	buf_add_text(out, "\n");
+	if (exceptions)
+		report_print_file(out, r->file);
 }

@@ -49,6 +49,7 @@ struct window_item {
 	const char *reason; /* static, or in the window's arena */
 	/* for the engine alone */
 	struct identity identity;
+	uint64_t object; /* hash of fact.object, 0 = none */
 	const char *msgid;
 	/* as they are at the source, where what is sent differs */
 	uint32_t flags_told;
@@ -150,9 +151,8 @@ struct changes_told {
 	bool back;            /* reset, because its counters are below the cursor's: it was restored
 	                       * from a backup, and ids may have been given out twice */
 	bool complete;        /* everything was reported (bare server): what is absent is gone */
-	bool
-	    gone_told; /* all that has gone since the cursor was told, among it perhaps ids that never
-	                 * were */
+	/* all that has gone since the cursor was told, among it perhaps ids that never were */
+	bool gone_told;
 	uint64_t total; /* items in the folder, that at least a complete sweep must have told */
 };
 
@@ -167,12 +167,12 @@ struct mark {
 /* An item to be moved within the account. */
 struct placement {
 	struct view id;
-	bool done; /* out */
+	bool done; /* out: it is in its new folder */
 	bool gone; /* out: no such item any more; nothing was done */
-	struct view
-	    new_id; /* out: in its new folder, empty = not told; in the session, until its next
-	                     * call */
-	const char *reason; /* out: refused, why; as new_id */
+	/* out: in its new folder, empty = not told: look for it; in the session, until its next call */
+	struct view new_id;
+	/* out: refused, why; with done: only copied, the original is there still. As new_id */
+	const char *reason;
 };
 
 /* ---- the session ---- */
@@ -184,6 +184,10 @@ struct session_caps {
 	bool moves;        /* place() is atomic: an item is never in both folders or none */
 	uint64_t max_size; /* of one item, bytes; 0 = not told */
 	struct name_rules names;
+	/* with env.measure, where told: */
+	bool quota_told;
+	uint64_t quota_free; /* bytes that the account may still take; UINT64_MAX = no limit */
+	enum { KEYWORDS_UNKNOWN, KEYWORDS_TAKEN, KEYWORDS_REFUSED } keywords; /* new ones */
 	const char *software; /* what it calls itself, for the report; may be "" */
 };
 
@@ -200,6 +204,7 @@ struct connect_env {
 	struct flags_table *flags; /* shared by both sessions of a lane */
 	const char *origin;        /* identity of the source: keyed destinations put it into keys */
 	uint64_t max_item;         /* --max-size: larger literals end the connection; 0 = none */
+	bool measure;              /* ask what the account may hold as well: caps.quota, keywords */
 	/* Ask for the password or token. Adds it to OUT, which the caller wipes. */
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
@@ -244,8 +249,7 @@ struct connector {
 	int (*settle)(struct session *s, size_t max, struct window **w, struct err *e);
 	int (*mark)(struct session *s, const struct folder *f, struct mark *marks, size_t count,
 	    struct err *e);
-	/* Move items to another folder of the account. Refused with a new_id: it is in both now, the
-	 * original could not be removed. Done without: look for it. After an error of scope link each is in the one
+	/* Move items to another folder of the account. After an error of scope link each is in the one
 	 * folder or the other, or (unless caps.moves) in both. */
 	int (*place)(struct session *s, const struct folder *from, const struct folder *to,
 	    struct placement *items, size_t count, struct err *e);

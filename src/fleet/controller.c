@@ -1,4 +1,4 @@
-/* controller.c - runs one copy: takes the lock, owns the store, starts the worker and serves it.
+/* controller.c - runs one job: a copy takes the lock and owns the store; starts the worker, serves it.
  * Between the program (fleet.h) and the worker (a channel). Promises: whatever the worker wrote is
  * durable in its order; a worker that dies or lies costs this run only. Never parses a byte from a
  * mail server: what comes from there comes in bounded frames and is printed with care. */
@@ -23,8 +23,8 @@
 struct controller {
 	const struct secret_source *secrets;
 	const struct copy_watcher *watcher;
-	struct copy_summary *summary;
-	struct store *store;
+	struct job_summary *summary;
+	struct store *store; /* NULL, and no server: the job has none */
 	struct store_server *server;
 	struct waitset *waits;
 	struct channel *channel;
@@ -152,6 +152,35 @@ static int take_note(struct controller *c, struct view payload)
 	return 0;
 }
 
+static int take_report(struct controller *c, struct view payload, struct err *e)
+{
+	struct unpack u = unpack_start(payload);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	const char *source = arena_text(&scratch, unpack_view(&u));
+	const char *target = arena_text(&scratch, unpack_view(&u));
+	struct view packed = unpack_view(&u);
+	struct folder_report r;
+
+	if (unpack_done(&u) || packed.len != sizeof(r))
+		return malformed(e);
+	memcpy(&r, packed.data, sizeof(r));
+	if (r.kind != JOB_VERIFY && r.kind != JOB_CHECK)
+		return malformed(e);
+	c->watcher->report(c->watcher->arg, source, target, &r);
+	return 0;
+}
+
+/* Texts of a summary as the worker sent it. */
+static void end_texts(struct job_summary *s)
+{
+	char *const texts[] = {s->copy.source_software, s->copy.destination_software,
+	    s->verify.source_software, s->verify.destination_software, s->survey.source_software,
+	    s->survey.destination_software};
+
+	for (size_t i = 0; i < COUNT_OF(texts); i++)
+		texts[i][sizeof(s->copy.source_software) - 1] = '\0';
+}
+
 static int take_result(struct controller *c, struct view payload, struct err *e)
 {
 	struct unpack u;
@@ -159,8 +188,7 @@ static int take_result(struct controller *c, struct view payload, struct err *e)
 	if (payload.len < sizeof(*c->summary))
 		return malformed(e);
 	memcpy(c->summary, payload.data, sizeof(*c->summary));
-	c->summary->source_software[sizeof(c->summary->source_software) - 1] = '\0';
-	c->summary->destination_software[sizeof(c->summary->destination_software) - 1] = '\0';
+	end_texts(c->summary);
 	u = unpack_start(
 	    view_make(payload.data + sizeof(*c->summary), payload.len - sizeof(*c->summary)));
 	c->failed = unpack_u8(&u) != 0;
@@ -174,7 +202,7 @@ static int take_frame(struct controller *c, uint8_t type, struct view payload, s
 {
 	if (++c->frames == c->stop_at)
 		kill(getpid(), SIGKILL);
-	if (type < STORE_FRAME_LAST)
+	if (type < STORE_FRAME_LAST && c->server)
 		return store_server_frame(c->server, type, payload, e);
 	switch (type) {
 	case FLEET_SECRET_ASK:
@@ -187,6 +215,8 @@ static int take_frame(struct controller *c, uint8_t type, struct view payload, s
 		return take_exception(c, payload, e);
 	case FLEET_NOTE:
 		return take_note(c, payload);
+	case FLEET_REPORT:
+		return take_report(c, payload, e);
 	case FLEET_RESULT:
 		return take_result(c, payload, e);
 	default:
@@ -207,13 +237,14 @@ static int serve(struct controller *c, struct err *e)
 				return -1;
 		if (got < 0)
 			return -1;
-		if (store_server_waiting(c->server) && store_server_commit(c->server, e))
+		if (c->server && store_server_waiting(c->server) &&
+		    store_server_commit(c->server, e))
 			return -1;
 		c->watcher->tick(c->watcher->arg);
 		if (!c->finished && waitset_wait(c->waits, clock_ms() + TICK_MS, e) < 0)
 			return -1;
 	}
-	return store_server_commit(c->server, e);
+	return c->server ? store_server_commit(c->server, e) : 0;
 }
 
 /* ---- the worker's end ---- */
@@ -242,15 +273,17 @@ static int judge_worker(struct controller *c, int served, struct err *e)
 	return -1;
 }
 
-static int run_worker(struct controller *c, const struct copy_options *options, struct err *e)
+static int run_worker(
+    struct controller *c, enum job_kind job, const struct copy_options *options, struct err *e)
 {
 	int fd, served;
 
-	if (worker_start(&c->worker, &fd, options, e))
+	if (worker_start(&c->worker, &fd, job, options, e))
 		return -1;
 	waitset_new(&c->waits, -1);
 	channel_new(&c->channel, fd, c->waits);
-	store_server_new(&c->server, c->store, c->channel);
+	if (c->store)
+		store_server_new(&c->server, c->store, c->channel);
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);
 	c->bell = (struct waiter){.fd = bell_fd, .wants = bell_wants, .ready = bell_ready};
 	waitset_add(c->waits, &c->bell);
@@ -276,13 +309,39 @@ static void describe_self(char *out, size_t size, const struct copy_options *o)
 	    o->source.identity, when);
 }
 
+/* One pass with the store open. */
+static int run_copy(struct controller *c, const struct copy_options *options, struct err *e)
+{
+	int failed;
+
+	if (store_sqlite_open(&c->store, options->state_dir, e))
+		return -1;
+	failed = run_worker(c, JOB_COPY, options, e);
+	c->store->ops->close(&c->store);
+	return failed;
+}
+
+/* A damaged ledger is kept, out of the way, and a new one begun. */
+static int begin_anew(struct controller *c, const struct copy_options *options, struct err *e)
+{
+	char aside[4096], text[4200];
+
+	if (store_sqlite_set_aside(options->state_dir, aside, sizeof(aside), e))
+		return -1;
+	snprintf(text, sizeof(text), "the damaged ledger is kept as %s", aside);
+	c->watcher->note(c->watcher->arg, text);
+	c->finished = c->failed = false;
+	return run_copy(c, options, e);
+}
+
 int copy_run(struct copy_summary *summary, const struct copy_options *options,
     const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
     struct err *e)
 {
+	struct job_summary all = {0};
 	struct controller c = {.secrets = secrets,
 	    .watcher = watcher,
-	    .summary = summary,
+	    .summary = &all,
 	    .stop_fd = stop_fd,
 	    .stop_at = worker_stop_step("controller")};
 	struct lock *lock AUTO(lock_release) = NULL;
@@ -291,10 +350,45 @@ int copy_run(struct copy_summary *summary, const struct copy_options *options,
 
 	*summary = (struct copy_summary){0};
 	describe_self(self, sizeof(self), options);
-	if (store_sqlite_open(&c.store, options->state_dir, e))
+	if (store_sqlite_make_dir(options->state_dir, e) ||
+	    lock_take(&lock, options->state_dir, options->destination.identity, self, e))
 		return -1;
-	failed = lock_take(&lock, options->state_dir, options->destination.identity, self, e) ||
-		 run_worker(&c, options, e);
-	c.store->ops->close(&c.store);
+	failed = run_copy(&c, options, e);
+	if (failed && e->cause == CAUSE_DAMAGED && options->rebuild)
+		failed = begin_anew(&c, options, e);
+	*summary = all.copy;
 	return failed ? -1 : 0;
+}
+
+/* A job that only looks: no store, no lock. */
+static int look(struct job_summary *summary, enum job_kind job, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	struct controller c = {
+	    .secrets = secrets, .watcher = watcher, .summary = summary, .stop_fd = stop_fd};
+
+	return run_worker(&c, job, options, e);
+}
+
+int verify_run(struct verify_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	struct job_summary all = {0};
+	int failed = look(&all, JOB_VERIFY, options, secrets, watcher, stop_fd, e);
+
+	*summary = all.verify;
+	return failed;
+}
+
+int survey_run(struct survey_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	struct job_summary all = {0};
+	int failed = look(&all, JOB_CHECK, options, secrets, watcher, stop_fd, e);
+
+	*summary = all.survey;
+	return failed;
 }

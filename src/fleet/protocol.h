@@ -11,7 +11,8 @@ enum fleet_frame {
 	FLEET_FOLDER,    /* → view source, view target, varint items, varint stored */
 	FLEET_EXCEPTION, /* → exception_pack */
 	FLEET_NOTE,      /* → text */
-	FLEET_RESULT,    /* → struct copy_summary, u8 failed, [error] */
+	FLEET_REPORT,    /* → view source, view target, struct folder_report */
+	FLEET_RESULT,    /* → struct job_summary, u8 failed, [error] */
 };
 
 /* An error as bytes. Unpacking bounds every field. */

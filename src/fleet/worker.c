@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "fleet/protocol.h"
 #include "flow/flow.h"
+#include "flow/survey.h"
+#include "flow/verify.h"
 #include "net/channel.h"
 #include "net/wait.h"
 
@@ -23,8 +25,8 @@
 struct worker {
 	struct channel *channel;
 	struct waitset *waits;
-	struct store *store;
-	struct copy_summary summary;
+	struct store *store; /* NULL: the job has none */
+	struct job_summary summary;
 	struct buf frame;
 	int64_t last_progress;
 	unsigned long steps, stop_at, stop_durable_at;
@@ -133,6 +135,18 @@ static void tell_note(void *arg, const char *text)
 	tell(w, FLEET_NOTE);
 }
 
+static void tell_report(
+    void *arg, const char *source, const char *target, const struct folder_report *r)
+{
+	struct worker *w = arg;
+
+	buf_clear(&w->frame);
+	pack_text(&w->frame, source);
+	pack_text(&w->frame, target);
+	pack_view(&w->frame, view_make(r, sizeof(*r)));
+	tell(w, FLEET_REPORT);
+}
+
 /* ---- secrets ---- */
 
 static int take_other(void *arg, uint8_t type, struct view payload, struct err *e)
@@ -171,7 +185,7 @@ static int ask_secret(
 	while (!failed && !w->answered) {
 		if (channel_recv(w->channel, &type, &payload, e))
 			failed = -1;
-		else if (type < STORE_FRAME_LAST)
+		else if (type < STORE_FRAME_LAST && w->store)
 			failed = store_remote_frame(w->store, type, payload, e);
 		else
 			failed = take_other(w, type, payload, e);
@@ -186,9 +200,10 @@ static int ask_secret(
 
 /* ---- the process ---- */
 
-static int run(struct worker *w, const struct copy_options *o, struct err *e)
+static int run(struct worker *w, enum job_kind job, const struct copy_options *o, struct err *e)
 {
-	struct flow_watch watch = {tell_progress, tell_folder, tell_exception, tell_note, .arg = w};
+	struct flow_watch watch = {
+	    tell_progress, tell_folder, tell_exception, tell_note, tell_report, .arg = w};
 	struct ledger_hook hook = {take_step, w};
 	struct flow_options options = {.source = &o->source,
 	    .destination = &o->destination,
@@ -200,19 +215,22 @@ static int run(struct worker *w, const struct copy_options *o, struct err *e)
 	    .recreate = o->recreate,
 	    .rebuild = o->rebuild,
 	    .deletions = o->deletions,
-	    .deletions_limit = o->deletions_limit};
+	    .deletions_limit = o->deletions_limit,
+	    .verify = o->verify};
 	struct flow_context context = {.waits = w->waits,
 	    .hook = &hook,
 	    .secret = ask_secret,
 	    .secret_arg = w,
 	    .watch = &watch};
-	int failed;
 
+	if (job == JOB_VERIFY)
+		return flow_verify(&w->summary.verify, &options, &context, e);
+	if (job == JOB_CHECK)
+		return flow_survey(&w->summary.survey, &options, &context, e);
 	if (store_remote_open(&w->store, w->channel, take_other, w, e))
 		return -1;
 	context.store = w->store;
-	failed = flow_copy(&w->summary, &options, &context, e);
-	return failed;
+	return flow_copy(&w->summary.copy, &options, &context, e);
 }
 
 static void tell_result(struct worker *w, int failed, const struct err *e)
@@ -243,7 +261,7 @@ static void hear_signals(int pipe_ends[2])
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
-static _Noreturn void worker_main(int fd, const struct copy_options *options)
+static _Noreturn void worker_main(int fd, enum job_kind job, const struct copy_options *options)
 {
 	struct worker w = {
 	    .stop_at = worker_stop_step("worker"), .stop_durable_at = worker_stop_step("durable")};
@@ -255,7 +273,7 @@ static _Noreturn void worker_main(int fd, const struct copy_options *options)
 	waitset_new(&w.waits, ends[0]);
 	channel_new(&w.channel, fd, w.waits);
 	buf_init(&w.frame, CHANNEL_FRAME_MAX);
-	failed = run(&w, options, &e);
+	failed = run(&w, job, options, &e);
 	while (read(ends[0], drained, sizeof(drained)) > 0)
 		;
 	tell_result(&w, failed, &e);
@@ -267,7 +285,8 @@ static _Noreturn void worker_main(int fd, const struct copy_options *options)
 	_exit(0);
 }
 
-int worker_start(pid_t *pid, int *fd, const struct copy_options *options, struct err *e)
+int worker_start(
+    pid_t *pid, int *fd, enum job_kind job, const struct copy_options *options, struct err *e)
 {
 	pid_t parent = getpid(), child;
 	int ends[2];
@@ -286,7 +305,7 @@ int worker_start(pid_t *pid, int *fd, const struct copy_options *options, struct
 		if (getppid() != parent)
 			_exit(70);
 		close(ends[0]);
-		worker_main(ends[1], options);
+		worker_main(ends[1], job, options);
 	}
 	close(ends[1]);
 	*pid = child;

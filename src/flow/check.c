@@ -8,6 +8,9 @@
 
 #include "model/identity.h"
 
+#define SAMPLE 3u /* messages of a folder that are read back, to know the destination */
+#define SAMPLE_BYTES (1u << 20) /* larger ones are not */
+
 int check_same_target(
     struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e)
 {
@@ -40,32 +43,46 @@ void check_expect(struct folder_job *job, const struct expectation *x)
 	copy->msgid = arena_strdup(&job->arena, x->msgid);
 }
 
-static void compare_flags(
-    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
+struct checker {
+	struct lane *l;
+	struct folder_job *job;
+	/* how faithful the destination is: of those seen */
+	uint64_t compared, dates_off, keywords_off, rewritten;
+};
+
+static void compare_flags(struct checker *c, const struct expectation *x, const struct fact *fact)
 {
+	struct lane *l = c->l;
 	uint32_t missing = flags_minus(l->flags, x->flags_told, fact->flags);
 
+	c->keywords_off += flags_has_keywords(l->flags, missing);
 	if (missing != FLAGS_NONE)
-		lane_exception(l, job, CAUSE_FLAGS, x->source_id, x->msgid,
+		lane_exception(l, c->job, CAUSE_FLAGS, x->source_id, x->msgid,
 		    "the destination does not show: %s", flags_text(l->flags, missing));
 }
 
 /* Tell the differences between what was sent and what is there. */
-static void check_compare(
-    struct lane *l, struct folder_job *job, const struct expectation *x, const struct fact *fact)
+static void check_compare(struct checker *c, const struct expectation *x, const struct fact *fact)
 {
+	struct lane *l = c->l;
+	struct folder_job *job = c->job;
+	bool date_off =
+	    x->date_told.known && (!fact->date.known || fact->date.instant != x->date_told.instant);
+
 	if (x->earlier) {
-		compare_flags(l, job, x, fact);
+		compare_flags(c, x, fact);
 		return;
 	}
+	c->compared++;
+	c->dates_off += date_off;
 	if (!x->date_told.known)
 		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
 		    "the source gave no arrival date that can be read");
-	if (x->date_told.known && (!fact->date.known || fact->date.instant != x->date_told.instant))
+	if (date_off)
 		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
 		    "its arrival date is %lld seconds off at the destination",
 		    (long long)(fact->date.instant - x->date_told.instant));
-	compare_flags(l, job, x, fact);
+	compare_flags(c, x, fact);
 	if (fact->size != x->identity.size)
 		lane_exception(l, job, CAUSE_ALTERED, x->source_id, x->msgid,
 		    "%llu bytes were sent, the destination has %llu%s",
@@ -102,12 +119,6 @@ int check_recall(struct lane *l, struct folder_job *job, struct err *e)
 }
 
 /* ---- what is there ---- */
-
-struct checker {
-	struct lane *l;
-	struct folder_job *job;
-	struct err *failed;
-};
 
 static int by_target(const void *a, const void *b)
 {
@@ -146,13 +157,21 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 		return 0;
 	x->found = true;
 	c->l->summary->items_checked += !x->uncounted;
-	check_compare(c->l, job, x, fact);
+	check_compare(c, x, fact);
 	return correct_base(c, x, fact->flags, e);
 }
 
-/* ---- messages that servers are known to change: read back ---- */
+/* ---- read back: what servers are known to change, and the first messages of each folder ---- */
 
-static int take_odd(void *arg, const struct fact *fact, struct err *e)
+static bool same_digest(const unsigned char a[16], const unsigned char b[16])
+{
+	static const unsigned char unknown[16];
+
+	return !memcmp(a, unknown, sizeof(unknown)) || !memcmp(b, unknown, sizeof(unknown)) ||
+	       !memcmp(a, b, sizeof(unknown));
+}
+
+static int take_whole(void *arg, const struct fact *fact, struct err *e)
 {
 	struct checker *c = arg;
 	struct expectation key = {.target_id = fact->id};
@@ -160,29 +179,76 @@ static int take_odd(void *arg, const struct fact *fact, struct err *e)
 	    bsearch(&key, c->job->stored, c->job->stored_count, sizeof(key), by_target);
 
 	(void)e;
-	if (x && fact->has_identity && fact->size == x->identity.size &&
-	    memcmp(fact->identity.exact, x->identity.exact, sizeof(x->identity.exact)))
+	if (!x || !fact->has_identity)
+		return 0;
+	if (x->identity.odd && fact->size == x->identity.size &&
+	    !same_digest(fact->identity.exact, x->identity.exact))
 		lane_exception(c->l, c->job, CAUSE_ALTERED, x->source_id, x->msgid,
 		    "some bytes differ at the destination, at the same length (8-bit header or "
 		    "NUL)");
+	if (same_digest(fact->identity.body, x->identity.body))
+		return 0;
+	c->rewritten++;
+	if (fact->size == x->identity.size && !x->identity.odd) /* else it is listed already */
+		lane_exception(c->l, c->job, CAUSE_ALTERED, x->source_id, x->msgid,
+		    "some bytes differ at the destination, at the same length");
 	return 0;
 }
 
-static int read_back_odd(struct checker *c, struct err *e)
+/* What is to be read back, to IDS. */
+static size_t choose_whole(const struct folder_job *job, bool first, struct view *ids)
+{
+	size_t count = 0, sample = 0;
+
+	for (size_t i = 0; i < job->stored_count; i++) {
+		const struct expectation *x = &job->stored[i];
+		bool chosen =
+		    first && sample < SAMPLE && !x->earlier && x->identity.size <= SAMPLE_BYTES;
+
+		if (!x->found || (!x->identity.odd && !chosen))
+			continue;
+		sample += chosen;
+		ids[count++] = x->target_id;
+	}
+	return count;
+}
+
+/* Said once a folder, and remembered: identification relies on it. */
+static void tell_fidelity(struct checker *c)
+{
+	struct lane *l = c->l;
+	unsigned seen = FIDELITY_SEEN;
+
+	if (c->rewritten)
+		seen |= FIDELITY_REWRITES;
+	if (c->compared >= SAMPLE && c->dates_off == c->compared)
+		seen |= FIDELITY_DATES;
+	if (c->keywords_off)
+		seen |= FIDELITY_KEYWORDS;
+	c->job->memory->fidelity = seen;
+	if (seen != FIDELITY_SEEN)
+		lane_note(l, "%s: the destination%s%s%s", c->job->name,
+		    seen & FIDELITY_REWRITES ? " changes messages while it stores them;" : "",
+		    seen & FIDELITY_DATES ? " gives messages dates of its own;" : "",
+		    seen & FIDELITY_KEYWORDS ? " drops keywords;" : "");
+}
+
+static int read_back(struct checker *c, struct err *e)
 {
 	struct folder_job *job = c->job;
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct view *ids = arena_new(&scratch, job->stored_count, sizeof(*ids));
-	struct changes_ask ask = {.digest = true, .ids = ids};
-	struct fact_sink sink = {take_odd, c};
+	bool first = !(job->memory->fidelity & FIDELITY_SEEN);
+	struct changes_ask ask = {
+	    .digest = true, .ids = ids, .count = choose_whole(job, first, ids)};
+	struct fact_sink sink = {take_whole, c};
 	struct changes_told told;
 
-	for (size_t i = 0; i < job->stored_count; i++)
-		if (job->stored[i].found && job->stored[i].identity.odd)
-			ids[ask.count++] = job->stored[i].target_id;
-	if (!ask.count)
-		return 0;
-	return c->l->to->changes(c->l->destination, &job->target, &ask, &sink, &told, e);
+	if (ask.count && c->l->to->changes(c->l->destination, &job->target, &ask, &sink, &told, e))
+		return -1;
+	if (first && ask.count)
+		tell_fidelity(c);
+	return 0;
 }
 
 static void tell_missing(struct lane *l, struct folder_job *job)
@@ -211,7 +277,7 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 		return -1;
 	if (check_same_target(l, job, &told.cursor, e))
 		return -1;
-	if (read_back_odd(&c, e))
+	if (read_back(&c, e))
 		return -1;
 	tell_missing(l, job);
 	job->stored_count = 0;

@@ -5,7 +5,7 @@
 #include "connect/connector.h"
 #include "ledger/ledger.h"
 #include "model/exception.h"
-#include "model/summary.h"
+#include "model/job.h"
 
 struct flow_options {
 	const struct endpoint *source, *destination;
@@ -18,6 +18,7 @@ struct flow_options {
 	bool rebuild;        /* recognise what is at both ends, copy nothing */
 	enum deletions deletions;
 	unsigned deletions_limit; /* percent of the mailbox's items */
+	struct verify_options verify;
 };
 
 struct flow_watch {
@@ -26,6 +27,9 @@ struct flow_watch {
 	    void *arg, const char *source, const char *target, uint64_t items, uint64_t stored);
 	void (*exception)(void *arg, const struct exception *x);
 	void (*note)(void *arg, const char *text);
+	/* a folder that was looked at (verify.h, survey.h); a copy tells none */
+	void (*report)(
+	    void *arg, const char *source, const char *target, const struct folder_report *r);
 	void *arg;
 };
 

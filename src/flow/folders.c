@@ -7,31 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "flow/mapping.h"
 
-#define ATTEMPTS 4
-#define RAW_MAX 8000
-#define DEPTH_MAX 1000
+#define ATTEMPTS MAPPING_ATTEMPTS
 #define SUSPICIONS 2 /* a folder that costs two connections in a row is given up */
-
-static bool same_path(char *const *a, size_t a_depth, char *const *b, size_t b_depth)
-{
-	if (a_depth != b_depth)
-		return false;
-	for (size_t i = 0; i < a_depth; i++)
-		if (strcmp(a[i], b[i]))
-			return false;
-	return true;
-}
-
-static const struct folder *find_path(
-    const struct folder_list *list, char *const *parts, size_t depth)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->folders[i].space == SPACE_PERSONAL &&
-		    same_path(list->folders[i].parts, list->folders[i].depth, parts, depth))
-			return &list->folders[i];
-	return NULL;
-}
 
 static int list_source(struct lane *l, struct err *e)
 {
@@ -47,19 +26,6 @@ static int list_target(struct lane *l, struct err *e)
 		return -1;
 	folder_list_guess_roles(&l->target_folders);
 	return 0;
-}
-
-/* The ledger keeps names whole. */
-static bool is_too_long(const struct folder *f)
-{
-	return f->raw.len > RAW_MAX || f->depth > DEPTH_MAX;
-}
-
-static bool is_carried(const struct lane *l, const struct folder *f)
-{
-	if (is_too_long(f))
-		return false;
-	return f->selectable && (f->space == SPACE_PERSONAL || l->options->all_namespaces);
 }
 
 static void tell_too_long(struct lane *l, const struct folder *f)
@@ -79,9 +45,9 @@ static void tell_left_out(struct lane *l)
 		const struct folder *f = &l->source_folders.folders[i];
 		struct arena scratch AUTO(arena_free) = ARENA_INIT;
 
-		if (f->selectable && is_too_long(f))
+		if (f->selectable && mapping_is_too_long(f))
 			tell_too_long(l, f);
-		else if (f->selectable && !is_carried(l, f))
+		else if (f->selectable && !mapping_is_carried(f, l->options->all_namespaces))
 			lane_note(l,
 			    "the folder %s is shared or another user's: left out "
 			    "(--namespace all carries it)",
@@ -97,7 +63,7 @@ static void start_map(struct lane *l)
 	size_t count = 0;
 
 	for (size_t i = 0; i < l->source_folders.count; i++)
-		if (is_carried(l, &l->source_folders.folders[i]))
+		if (mapping_is_carried(&l->source_folders.folders[i], l->options->all_namespaces))
 			sources[count++] = &l->source_folders.folders[i];
 	name_map_init(&l->map, sources, count);
 	for (size_t i = 0; i < count; i++) {
@@ -128,14 +94,15 @@ static int rename_target(
     struct lane *l, struct name_map_entry *entry, struct ledger_folder *m, struct err *e)
 {
 	const struct folder *old = folder_list_find(&l->target_folders, m->target_raw);
-	const struct folder *there = find_path(&l->target_folders, entry->parts, entry->depth);
+	const struct folder *there =
+	    mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	struct err refusal;
 	struct view raw;
 
 	m->renamed = false;
 	if (!old && there) /* it went with its parent */
 		return ledger_set_target(l->ledger, m, entry->parts, entry->depth, there->raw, e);
-	if (!old || same_path(m->target_parts, m->target_depth, entry->parts, entry->depth))
+	if (!old || mapping_same_path(m->target_parts, m->target_depth, entry->parts, entry->depth))
 		return ledger_save_folder(l->ledger, m, e);
 	if (there || old->role != ROLE_NONE) {
 		keep_name(l, entry, m);
@@ -166,7 +133,7 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 
 	if (m->renamed && !l->options->dry_run && rename_target(l, entry, m, e))
 		return -1;
-	there = find_path(&l->target_folders, entry->parts, entry->depth);
+	there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	if (l->options->dry_run) {
 		l->summary->planned_folders += !there && !m->renamed;
 		return 0;
@@ -245,7 +212,8 @@ static int verify_made(struct lane *l, bool *again, struct err *e)
 		const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
 
 		if (entry->attempt >= ATTEMPTS || m->lost ||
-		    !same_path(m->target_parts, m->target_depth, entry->parts, entry->depth) ||
+		    !mapping_same_path(
+			m->target_parts, m->target_depth, entry->parts, entry->depth) ||
 		    folder_list_find(&l->target_folders, m->target_raw))
 			continue; /* refused, or there */
 		note_folding(l, m->target_raw);

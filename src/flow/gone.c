@@ -92,6 +92,48 @@ static int look(struct removal *r, struct err *e)
 	return check_same_target(r->l, r->job, &told.cursor, e);
 }
 
+/* ---- is it gone indeed? ---- */
+
+static int by_source(const void *a, const void *b)
+{
+	return view_cmp(
+	    ((const struct ledger_row *)a)->source_id, ((const struct ledger_row *)b)->source_id);
+}
+
+static int take_present(void *arg, const struct fact *fact, struct err *e)
+{
+	struct removal *r = arg;
+	struct ledger_row key = {.source_id = fact->id}, *row;
+
+	(void)e;
+	row = bsearch(&key, r->rows, r->count, sizeof(key), by_source);
+	if (row && !fact->gone)
+		r->here[row - r->rows] = true;
+	return 0;
+}
+
+/* The source is asked for just these, once more: what it shows stays. */
+static int ask_source(struct removal *r, struct err *e)
+{
+	struct view *ids = arena_new(&r->arena, r->count, sizeof(*ids));
+	struct changes_ask ask = {.ids = ids, .count = r->count};
+	struct fact_sink sink = {take_present, r};
+	struct changes_told told;
+	size_t kept = 0;
+
+	qsort(r->rows, r->count, sizeof(*r->rows), by_source);
+	r->here = arena_new(&r->arena, r->count, sizeof(*r->here));
+	for (size_t i = 0; i < r->count; i++)
+		ids[i] = r->rows[i].source_id;
+	if (r->l->from->changes(r->l->source, r->job->source, &ask, &sink, &told, e))
+		return -1;
+	for (size_t i = 0; i < r->count; i++)
+		if (!r->here[i])
+			r->rows[kept++] = r->rows[i];
+	r->count = kept;
+	return 0;
+}
+
 /* ---- removing ---- */
 
 static int remove_ours(struct removal *r, struct err *e)
@@ -162,6 +204,8 @@ static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 			add_row(&r, &job->vanished[i]);
 	if (job->memory->gone)
 		failed = ledger_each_row(l->ledger, job->memory, take_kept, &r, e);
+	if (!failed && r.count)
+		failed = ask_source(&r, e);
 	if (!failed && r.count && l->options->dry_run)
 		failed = look(&r, e) || count_ours(&r, e);
 	else if (!failed && r.count)

@@ -50,6 +50,7 @@ struct lane {
 struct todo {
 	struct view id;
 	uint64_t size;
+	uint64_t object; /* hash of fact.object, 0 = none */
 	struct date date;
 	uint32_t flags;
 	uint8_t was; /* enum row_state of an older row, 0 = none */

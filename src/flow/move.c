@@ -20,7 +20,7 @@
 struct mover {
 	struct folder_job *job;
 	size_t at; /* in its todo or vanished */
-	uint64_t size;
+	uint64_t size, object;
 	unsigned char header[16];
 	bool known; /* its header is */
 };
@@ -138,7 +138,8 @@ static int by_size(const void *a, const void *b)
 static void add_went(struct moving *m, struct folder_job *job)
 {
 	for (size_t k = 0; job->usable && k < job->vanished_count; k++) {
-		struct mover one = {job, k, job->vanished[k].size, {0}, true};
+		struct mover one = {
+		    job, k, job->vanished[k].size, job->vanished[k].object, {0}, true};
 
 		memcpy(one.header, job->vanished[k].digest, sizeof(one.header));
 		if (has_copy(&job->vanished[k]))
@@ -163,7 +164,8 @@ static void find_came(struct moving *m)
 		struct folder_job *job = &m->l->jobs[i];
 
 		for (size_t k = 0; job->usable && job->looked && k < job->todo_count; k++) {
-			struct mover one = {job, k, job->todo[k].size, {0}, false};
+			struct mover one = {
+			    job, k, job->todo[k].size, job->todo[k].object, {0}, false};
 
 			if (!job->todo[k].was &&
 			    bsearch(&one, m->went.list, m->went.count, sizeof(one), by_size))
@@ -172,7 +174,28 @@ static void find_came(struct moving *m)
 	}
 }
 
-/* ---- headers ---- */
+/* ---- which is which ---- */
+
+/* Where the source names its messages, their headers need not be read. */
+static void know_objects(struct moving *m)
+{
+	for (size_t i = 0; i < m->came.count; i++) {
+		struct mover *came = &m->came.list[i], *first, *went;
+
+		first = came->object
+			    ? bsearch(came, m->went.list, m->went.count, sizeof(*came), by_size)
+			    : NULL;
+		while (first && first > m->went.list && first[-1].size == came->size)
+			first--;
+		for (went = first; went && went < m->went.list + m->went.count &&
+				   went->size == came->size && !came->known;
+		     went++)
+			if (went->object == came->object) {
+				memcpy(came->header, went->header, sizeof(came->header));
+				came->known = true;
+			}
+	}
+}
 
 static int by_place(const void *a, const void *b)
 {
@@ -213,12 +236,16 @@ static int read_headers(struct moving *m, struct err *e)
 	for (size_t i = 0; i < m->came.count;) {
 		struct changes_ask ask = {.identity = true, .ids = m->ids};
 		struct folder_job *job = m->came.list[i].job;
+		bool unknown = false;
 
 		m->asked = &m->came.list[i];
-		for (m->id_count = 0; i < m->came.count && m->came.list[i].job == job; i++)
+		for (m->id_count = 0; i < m->came.count && m->came.list[i].job == job; i++) {
 			m->ids[m->id_count++] = job->todo[m->came.list[i].at].id;
+			unknown = unknown || !m->came.list[i].known;
+		}
 		ask.count = m->id_count;
-		if (m->l->from->changes(m->l->source, job->source, &ask, &sink, &told, e))
+		if (unknown &&
+		    m->l->from->changes(m->l->source, job->source, &ask, &sink, &told, e))
 			return -1;
 	}
 	return 0;
@@ -309,6 +336,7 @@ static struct window *window_of(struct moving *m, const struct pair *pairs, size
 
 		*item = (struct window_item){.id = t->id,
 		    .size = t->size,
+		    .object = t->object,
 		    .date = t->date,
 		    .date_told = t->date,
 		    .flags = row->target_base,
@@ -381,7 +409,8 @@ static int record(struct moving *m, const struct pair *pair, const struct placem
 		if (ledger_put(ledger, pair->to->memory, &moved, ROW_STORED, e))
 			return -1;
 	}
-	if (ledger_forget(ledger, pair->from->memory, row, e))
+	if (p->reason ? ledger_gone(ledger, pair->from->memory, row, true, e) /* it is in both */
+		      : ledger_forget(ledger, pair->from->memory, row, e))
 		return -1;
 	if (p->done)
 		follow_up(m, pair, item);
@@ -490,6 +519,7 @@ static int run(struct moving *m, struct err *e)
 	if (!m->went.count || !l->to->place)
 		return 0;
 	find_came(m);
+	know_objects(m);
 	if (!m->came.count || read_headers(m, e))
 		return m->came.count ? -1 : 0;
 	find_pairs(m);

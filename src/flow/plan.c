@@ -215,6 +215,11 @@ static uint64_t hash_id(struct view id)
 	return hash;
 }
 
+static uint64_t object_of(const struct fact *fact)
+{
+	return fact->object.len ? hash_id(fact->object) >> 1 : 0; /* JSON has 63 bits */
+}
+
 static void note_present(struct planner *p, struct view id)
 {
 	if (!ledger_alive(p->job->memory))
@@ -244,6 +249,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	p->brief = p->brief || fact->partial;
 	p->batch[p->count++] = (struct todo){.id = arena_copy(&p->arena, fact->id),
 	    .size = fact->size,
+	    .object = object_of(fact),
 	    .date = fact->date,
 	    .flags = fact->flags};
 	return p->count == BATCH ? judge_batch(p, e) : 0;
@@ -563,8 +569,8 @@ static int suspect_highest(struct planner *p, struct err *e)
 
 	if (!p->fresh || (p->job->told.complete && !p->brief))
 		return 0; /* or the sizes of all were seen */
-	while (count < TOPS && m->top[count][0]) {
-		ids[count] = view_of(m->top[count]);
+	while (count < TOPS && m->top[count].text[0]) {
+		ids[count] = view_of(m->top[count].text);
 		count++;
 	}
 	if (ledger_find(p->l->ledger, m, ids, count, rows, found, &p->arena, e))
@@ -597,8 +603,11 @@ static int check_suspects(struct planner *p, struct err *e)
 
 static int take_strange(void *arg, const struct fact *fact, struct err *e)
 {
-	struct todo t = {
-	    .id = fact->id, .size = fact->size, .date = fact->date, .flags = fact->flags};
+	struct todo t = {.id = fact->id,
+	    .size = fact->size,
+	    .object = object_of(fact),
+	    .date = fact->date,
+	    .flags = fact->flags};
 
 	(void)e;
 	if (!fact->gone)

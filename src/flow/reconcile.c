@@ -244,6 +244,49 @@ static void match_headers(struct reconciler *r, bool sized)
 	}
 }
 
+static const unsigned char no_msgid[sizeof(((struct identity *)0)->msgid)];
+
+static int by_msgid(const void *a, const void *b)
+{
+	const struct thing *x = *(struct thing *const *)a, *y = *(struct thing *const *)b;
+
+	return memcmp(x->identity.msgid, y->identity.msgid, sizeof(no_msgid));
+}
+
+/* Is the one at AT, in the order of Message-IDs, alone with its own? */
+static bool is_single(struct thing *const *list, size_t count, size_t at)
+{
+	return memcmp(list[at]->identity.msgid, no_msgid, sizeof(no_msgid)) &&
+	       (!at || by_msgid(&list[at], &list[at - 1])) &&
+	       (at + 1 == count || by_msgid(&list[at], &list[at + 1]));
+}
+
+/* Where the destination changes what it stores, headers do not tell: Message-IDs do, where they are
+ * single on both sides. */
+static void match_msgids(struct reconciler *r)
+{
+	struct thing **s = arena_new(&r->arena, r->source.count + 1, sizeof(*s));
+	struct thing **t = arena_new(&r->arena, r->target.count + 1, sizeof(*t));
+
+	if (!(r->job->memory->fidelity & FIDELITY_REWRITES) || !r->source.count || !r->target.count)
+		return;
+	memcpy(s, r->source.by_header, r->source.count * sizeof(*s));
+	memcpy(t, r->target.by_header, r->target.count * sizeof(*t));
+	qsort(s, r->source.count, sizeof(*s), by_msgid);
+	qsort(t, r->target.count, sizeof(*t), by_msgid);
+	for (size_t i = 0; i < r->row_count; i++) {
+		struct memory *m = &r->rows[i];
+		struct thing **a = NULL, **b = NULL;
+
+		if (m->source && !m->target && is_copied(&m->row))
+			a = bsearch(&m->source, s, r->source.count, sizeof(*s), by_msgid);
+		if (a && is_single(s, r->source.count, (size_t)(a - s)))
+			b = bsearch(a, t, r->target.count, sizeof(*t), by_msgid);
+		if (b && !(*b)->taken && is_single(t, r->target.count, (size_t)(b - t)))
+			(m->target = *b)->taken = true;
+	}
+}
+
 /* What belongs to the rows of other sources is nobody else's. */
 static int take_owner(void *arg, const struct ledger_row *row, struct err *e)
 {
@@ -273,6 +316,7 @@ static int match_rows(struct reconciler *r, struct err *e)
 	match_proven_ids(r);
 	match_headers(r, true);
 	match_headers(r, false);
+	match_msgids(r);
 	if (r->target_other) /* the others' ids mean nothing either */
 		return 0;
 	return ledger_each_owner(r->l->ledger, r->job->memory->target_raw, take_owner, r, e) ||
@@ -282,8 +326,6 @@ static int match_rows(struct reconciler *r, struct err *e)
 }
 
 /* ---- items that have no row ---- */
-
-static const unsigned char no_msgid[sizeof(((struct identity *)0)->msgid)];
 
 static size_t free_of(const struct things *t, const unsigned char *header)
 {
@@ -537,7 +579,8 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    .target_other = job->target_reset || reconcile_is_due(l, job)};
 	int failed;
 
-	if (!r.source_other && !r.target_other && !is_first(l, job)) {
+	if (!r.source_other && !r.target_other && !is_first(l, job) &&
+	    (!l->options->rebuild || job->glanced)) {
 		job->glanced = true;
 		return 0;
 	}

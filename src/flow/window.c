@@ -68,6 +68,7 @@ static struct window_item item_of(struct window *w, const struct todo *t)
 {
 	struct window_item item = {.id = arena_copy(&w->arena, t->id),
 	    .size = t->size,
+	    .object = t->object,
 	    .date = t->date,
 	    .date_told = t->date,
 	    .flags = t->flags,

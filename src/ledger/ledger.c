@@ -163,12 +163,12 @@ static void note_top(struct ledger_folder *f, const struct ledger_row *row)
 {
 	static const unsigned char unknown[sizeof(row->digest)];
 
-	if (row->source_id.len >= TOP_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
-	    !is_above(row->source_id, f->top[0]))
+	if (row->source_id.len >= CURSOR_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
+	    !is_above(row->source_id, f->top[0].text))
 		return;
-	memmove(f->top[1], f->top[0], (TOPS - 1) * sizeof(f->top[0]));
-	memset(f->top[0], 0, sizeof(f->top[0]));
-	memcpy(f->top[0], row->source_id.data, row->source_id.len);
+	memmove(&f->top[1], &f->top[0], (TOPS - 1) * sizeof(f->top[0]));
+	f->top[0] = (struct cursor){""};
+	memcpy(f->top[0].text, row->source_id.data, row->source_id.len);
 }
 
 static int put_row(
@@ -214,11 +214,8 @@ static int close_intent(struct ledger *l, struct ledger_folder *f, struct view i
 
 static int damaged(struct err *e, const char *what)
 {
-	return err_set(e, CAUSE_STATE, ERR_RUN,
-	    "the state directory holds a damaged %s record: restore it from a backup, or begin "
-	    "anew "
-	    "with another --state and an empty destination",
-	    what);
+	return err_set(
+	    e, CAUSE_DAMAGED, ERR_RUN, "the state directory holds a damaged %s record", what);
 }
 
 static int scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair, uint32_t number,
@@ -669,6 +666,7 @@ int ledger_successor(
 	    .target_raw = f->target_raw,
 	    .source_object = f->source_object,
 	    .target_object = f->target_object,
+	    .fidelity = f->fidelity,
 	    .subscribed = f->subscribed};
 	next->number = f->number ^ SUCCESSOR;
 	*out = next;
@@ -729,7 +727,8 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 		    .flags = item->flags,
 		    .flags_told = item->flags_told,
 		    .msgid = item->msgid,
-		    .size = item->size};
+		    .size = item->size,
+		    .object = item->object};
 
 		if (item->state != ITEM_READ && item->state != ITEM_STREAM)
 			continue;
@@ -765,6 +764,7 @@ static struct ledger_row row_of_item(
 	    .reason = item->reason};
 
 	row.size = item->size;
+	row.object = item->object;
 	memcpy(row.digest, item->identity.header, sizeof(row.digest));
 	return row;
 }
@@ -781,7 +781,8 @@ static int keep_unlocated(
 	    .flags = item->flags,
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid,
-	    .size = item->size};
+	    .size = item->size,
+	    .object = item->object};
 
 	return put_intent(l, f, &intent, e);
 }
@@ -904,6 +905,7 @@ int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_
 	if (begin_group(l, e))
 		return -1;
 	row.size = i->size;
+	row.object = i->object;
 	memcpy(row.digest, i->identity.header, sizeof(row.digest));
 	if (i->state != INTENT_UNLOCATED)
 		count_row(f, was, ROW_ADOPTED);

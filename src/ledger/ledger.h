@@ -23,6 +23,7 @@ struct ledger_row {
 	struct view target_id;    /* empty = not told and not located yet (or never stored) */
 	unsigned char digest[16]; /* of the header (identity.h); zero = never read */
 	uint64_t size;            /* as the source tells it, bytes; 0 = not known */
+	uint64_t object;          /* hash of what names it in the whole account; 0 = not told */
 	bool gone;                /* not at the source any more */
 	uint32_t pass;
 	/* The two bases of the three-way rule: the source's flags at the last sync, and what the
@@ -31,6 +32,15 @@ struct ledger_row {
 	bool target_assumed;
 	enum cause cause;   /* REFUSED, OWED: why */
 	const char *reason; /* may be "" */
+};
+
+/* What a destination folder was seen to do to the first messages that were stored there. */
+enum fidelity {
+	FIDELITY_SEEN = 1, /* they were read back */
+	FIDELITY_REWRITES =
+	    2,              /* their bytes come back changed: Message-IDs tell more than digests */
+	FIDELITY_DATES = 4, /* arrival dates are its own */
+	FIDELITY_KEYWORDS = 8, /* keywords are dropped */
 };
 
 enum intent_state {
@@ -50,10 +60,10 @@ struct ledger_intent {
 	uint32_t flags_told;
 	const char *msgid;
 	uint64_t size; /* as the source tells it */
+	uint64_t object;
 };
 
 #define TOPS 3
-#define TOP_SIZE 24
 
 /* One folder pair. Filled by ledger_open, lives as long as the ledger. */
 struct ledger_folder {
@@ -78,10 +88,11 @@ struct ledger_folder {
 	/* rows, those of items gone among them */
 	uint64_t stored; /* stored or adopted */
 	uint64_t refused, owed, found, left;
-	uint64_t gone;   /* rows of items that are not at the source any more */
-	bool subscribed; /* subscription was carried over */
+	uint64_t gone;     /* rows of items that are not at the source any more */
+	bool subscribed;   /* subscription was carried over */
+	unsigned fidelity; /* bits of enum fidelity */
 	/* The highest source ids with a digest, for proof that ids still mean what they meant; "" = none. */
-	char top[TOPS][TOP_SIZE];
+	struct cursor top[TOPS];
 	uint64_t open; /* intents on record, of whatever state */
 	/* of this run alone: */
 	bool renamed; /* at the source, since the last pass */

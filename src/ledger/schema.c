@@ -4,14 +4,14 @@
  *   f PAIR u32be NUMBER      view source raw, varint depth, view part ..., view target raw,
  *                            view source object, view target object, view cursor, view tail, view source,
  *                            view target, view floor, varint finished, limit, stored, refused, owed, found,
- *                            left, gone, u8 subscribed, 3 times view top id
+ *                            left, gone, u8 subscribed, u8 fidelity, 3 times view top id
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
- *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone), view target id, 16 bytes digest, varint
+ *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone, +64 object), view target id, 16 bytes digest, varint
  *                            size, varint pass, varint source base, varint target base, [u8 cause, view
- *                            reason]
+ *                            reason], [u64 object]
  *   n PAIR u32be FOLDER ID   u8 state, varint size, varint canonical size, 8 msgid, 16 header, 16 body,
  *                            u8 odd, [16 exact], date sent, date told, varint flags sent, varint flags told,
- *                            view msgid, varint size told; a date is u8 known, u64 instant, u16 zone
+ *                            view msgid, varint size told, u64 object; a date is u8 known, u64 instant, u16 zone
  *
  * Promises: what is put is got back; a malformed record is said to be so. Numbers in keys are big
  * endian, so that they sort. Does not: touch a store, or know what the records mean. */
@@ -26,6 +26,7 @@
 #define ROW_STATE 0x0fu
 #define ROW_IS_ASSUMED 0x10u
 #define ROW_IS_GONE 0x20u
+#define ROW_HAS_OBJECT 0x40u
 
 void schema_pair_id(
     unsigned char out[static SCHEMA_PAIR_SIZE], const char *source, const char *destination)
@@ -89,22 +90,17 @@ static void get_bytes(struct unpack *u, unsigned char *out, size_t len)
 		out[i] = unpack_u8(u);
 }
 
-static void get_text(struct unpack *u, char *out, size_t size)
+static void get_cursor(struct unpack *u, struct cursor *out)
 {
 	struct view v = unpack_view(u);
 
-	if (v.len >= size) {
+	if (v.len >= CURSOR_SIZE) {
 		u->bad = true;
 		return;
 	}
-	memset(out, 0, size);
+	memset(out, 0, sizeof(*out));
 	if (v.len)
-		memcpy(out, v.data, v.len);
-}
-
-static void get_cursor(struct unpack *u, struct cursor *out)
-{
-	get_text(u, out->text, sizeof(out->text));
+		memcpy(out->text, v.data, v.len);
 }
 
 void schema_put_pair(struct buf *value, const struct schema_pair *p)
@@ -151,8 +147,9 @@ void schema_put_folder(struct buf *value, const struct ledger_folder *f)
 	pack_varint(value, f->left);
 	pack_varint(value, f->gone);
 	pack_u8(value, f->subscribed);
+	pack_u8(value, (uint8_t)f->fidelity);
 	for (size_t i = 0; i < TOPS; i++)
-		pack_text(value, f->top[i]);
+		pack_text(value, f->top[i].text);
 }
 
 int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *a)
@@ -183,8 +180,9 @@ int schema_get_folder(struct view value, struct ledger_folder *f, struct arena *
 	f->left = unpack_varint(&u);
 	f->gone = unpack_varint(&u);
 	f->subscribed = unpack_u8(&u) != 0;
+	f->fidelity = unpack_u8(&u);
 	for (size_t i = 0; i < TOPS; i++)
-		get_text(&u, f->top[i], TOP_SIZE);
+		get_cursor(&u, &f->top[i]);
 	return unpack_done(&u);
 }
 
@@ -196,8 +194,9 @@ static bool has_cause(enum row_state state)
 void schema_put_row(struct buf *value, const struct ledger_row *row)
 {
 	buf_clear(value);
-	pack_u8(value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
-				 (row->gone ? ROW_IS_GONE : 0)));
+	pack_u8(
+	    value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
+			     (row->gone ? ROW_IS_GONE : 0) | (row->object ? ROW_HAS_OBJECT : 0)));
 	pack_view(value, row->target_id);
 	buf_add(value, row->digest, sizeof(row->digest));
 	pack_varint(value, row->size);
@@ -208,6 +207,8 @@ void schema_put_row(struct buf *value, const struct ledger_row *row)
 		pack_u8(value, (uint8_t)row->cause);
 		pack_view(value, cut(row->reason ? row->reason : "", REASON_MAX));
 	}
+	if (row->object)
+		pack_u64(value, row->object);
 }
 
 int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
@@ -227,8 +228,9 @@ int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
 	row->target_base = (uint32_t)unpack_varint(&u);
 	row->cause = has_cause(row->state) ? unpack_u8(&u) : CAUSE_NONE;
 	row->reason = has_cause(row->state) ? arena_text(a, unpack_view(&u)) : "";
+	row->object = state & ROW_HAS_OBJECT ? unpack_u64(&u) : 0;
 	if (row->state < ROW_STORED || row->state > ROW_LEFT || row->cause >= CAUSE_COUNT ||
-	    state > (ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE))
+	    state & ~(ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE | ROW_HAS_OBJECT))
 		return -1;
 	return unpack_done(&u);
 }
@@ -265,6 +267,7 @@ void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 	pack_varint(value, i->flags_told);
 	pack_view(value, cut(i->msgid ? i->msgid : "", REASON_MAX));
 	pack_varint(value, i->size);
+	pack_u64(value, i->object);
 }
 
 int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *a)
@@ -286,6 +289,7 @@ int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *
 	i->flags_told = (uint32_t)unpack_varint(&u);
 	i->msgid = arena_text(a, unpack_view(&u));
 	i->size = unpack_varint(&u);
+	i->object = unpack_u64(&u);
 	if (i->state < INTENT_OPEN || i->state > INTENT_PLACED)
 		return -1;
 	return unpack_done(&u);

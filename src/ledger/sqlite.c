@@ -33,6 +33,7 @@ struct sqlite_store {
 	char *path;
 	struct buf gathered; /* batches not yet applied, one behind the other */
 	bool unsynced;       /* there are commits since the last sync */
+	bool held;           /* no commit before the next barrier */
 	enum commit_kind mode;
 	bool taking; /* a take callback runs */
 	bool broken;
@@ -63,8 +64,7 @@ static const char *fault_text(int rc)
 		       "then run it again";
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return "is damaged, or is not a godwit ledger: put a sound copy in its place, or "
-		       "name another directory with --state";
+		return "is damaged, or is not a godwit ledger";
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
@@ -121,7 +121,9 @@ static int sqlite_fault(struct sqlite_store *s, int rc, struct err *e)
 		kind = SQLITE_READONLY; /* its log could not be made beside it */
 	text = fault_text(kind);
 	if (text)
-		err_set(&s->error, CAUSE_STATE, ERR_RUN, "%s %s", s->path, text);
+		err_set(&s->error,
+		    kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB ? CAUSE_DAMAGED : CAUSE_STATE,
+		    ERR_RUN, "%s %s", s->path, text);
 	else
 		err_set(&s->error, CAUSE_BUG, ERR_RUN, "%s: the database library refused a call",
 		    s->path);
@@ -228,15 +230,19 @@ static int commit_mode(struct sqlite_store *s, enum commit_kind kind)
 
 static int transact(struct sqlite_store *s, enum commit_kind kind)
 {
-	int rc = commit_mode(s, kind);
+	bool begun = !sqlite3_get_autocommit(s->db);
+	int rc = begun ? SQLITE_OK : commit_mode(s, s->held ? COMMIT_SYNCED : kind);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK && !begun)
 		rc = db_run(s->db, "BEGIN IMMEDIATE");
 	if (rc == SQLITE_OK && s->gathered.len)
 		rc = apply_gathered(s);
 	else if (rc == SQLITE_OK) /* nothing new, but a commit must sync the old: touch page 1 */
 		rc = db_set(s->db, "user_version", FORMAT_VERSION);
-	return rc == SQLITE_OK ? db_run(s->db, "COMMIT") : rc;
+	if (rc != SQLITE_OK || (s->held && kind == COMMIT_EARLY))
+		return rc;
+	s->held = false;
+	return db_run(s->db, "COMMIT");
 }
 
 static int sqlite_apply(struct sqlite_store *s, enum commit_kind kind, struct err *e)
@@ -276,6 +282,7 @@ static int sqlite_barrier(struct store *store, uint64_t *ticket, struct err *e)
 
 	if (sqlite_sound(s, e) || sqlite_apply(s, COMMIT_SYNCED, e))
 		return -1;
+	s->held = false;
 	*ticket = ++s->ticket;
 	return 0;
 }
@@ -286,6 +293,16 @@ static int sqlite_wait(struct store *store, uint64_t ticket, struct err *e)
 
 	assert(ticket <= s->ticket);
 	return sqlite_sound(s, e);
+}
+
+int store_sqlite_hold(struct store *store, struct err *e)
+{
+	struct sqlite_store *s = sqlite_of(store);
+
+	if (sqlite_sound(s, e) || sqlite_apply(s, COMMIT_EARLY, e))
+		return -1;
+	s->held = true;
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -416,7 +433,7 @@ static void sqlite_close(struct store **store)
 	if (!*store)
 		return;
 	s = sqlite_of(*store);
-	if (!s->broken)
+	if (!s->broken && !s->held) /* what was held and had no barrier did not happen */
 		sqlite_apply(s, COMMIT_SYNCED, NULL);
 	sqlite_free(&s);
 	*store = NULL;
@@ -639,14 +656,19 @@ static int database_open(struct sqlite_store *s, struct err *e)
 	return rc == SQLITE_OK ? 0 : sqlite_fault(s, rc, e);
 }
 
+int store_sqlite_make_dir(const char *dir, struct err *e)
+{
+	if (!*dir)
+		return err_set(e, CAUSE_STATE, ERR_RUN, "the state directory has no name");
+	return directory_make(dir, e);
+}
+
 int store_sqlite_open(struct store **s, const char *dir, struct err *e)
 {
 	struct sqlite_store *new;
 	struct buf path = BUF_INIT(SIZE_MAX / 2);
 
-	if (!*dir)
-		return err_set(e, CAUSE_STATE, ERR_RUN, "the state directory has no name");
-	if (directory_make(dir, e))
+	if (store_sqlite_make_dir(dir, e))
 		return -1;
 	buf_printf(&path, "%s/ledger.db", dir);
 	file_make(path.data);
@@ -661,5 +683,27 @@ int store_sqlite_open(struct store **s, const char *dir, struct err *e)
 		return -1;
 	}
 	*s = &new->base;
+	return 0;
+}
+
+int store_sqlite_set_aside(const char *dir, char *out, size_t size, struct err *e)
+{
+	static const char *const endings[] = {"", "-wal", "-shm"};
+	struct stat st;
+
+	for (int number = 1; number <= 99; number++) {
+		snprintf(out, size, "%s/ledger.db.damaged-%d", dir, number);
+		if (lstat(out, &st) && errno == ENOENT)
+			break;
+	}
+	for (size_t i = 0; i < COUNT_OF(endings); i++) {
+		struct buf old AUTO(buf_free) = BUF_INIT(8192), new AUTO(buf_free) = BUF_INIT(8192);
+
+		buf_printf(&old, "%s/ledger.db%s", dir, endings[i]);
+		buf_printf(&new, "%s%s", out, endings[i]);
+		if (rename(old.data, new.data) && errno != ENOENT)
+			return err_set(e, CAUSE_STATE, ERR_RUN, "cannot move %s away: %s", old.data,
+			    strerror(errno));
+	}
 	return 0;
 }

@@ -30,9 +30,9 @@ static const struct scheme {
 };
 
 /* What is planned: said as such, so that nobody searches for a typing mistake. */
-static const char *const later_schemes[] = {"mbox", "pop3", "pop3s", "gmail", "jmap",
-    "ews", "graph", "dav", "davs", "caldav", "caldavs", "carddav", "carddavs", "sieve", "sieves",
-    "pst", "eml", "mh", "http", "https"};
+static const char *const later_schemes[] = {"mbox", "pop3", "pop3s", "gmail", "jmap", "ews",
+    "graph", "dav", "davs", "caldav", "caldavs", "carddav", "carddavs", "sieve", "sieves", "pst",
+    "eml", "mh", "http", "https"};
 
 static const char *const mechanisms[] = {
     "PLAIN", "LOGIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2"};
@@ -470,8 +470,9 @@ static int take_local(struct parser *p, const char *text, const struct scheme *s
 	if (view_starts_nocase(path, "//")) {
 		path = view_make(path.data + 2, path.len - 2);
 		if (!path.len || path.data[0] != '/')
-			return refuse(p, "behind maildir:// the path begins with a third '/', since a "
-					 "Maildir is always on this machine");
+			return refuse(p,
+			    "behind maildir:// the path begins with a third '/', since a "
+			    "Maildir is always on this machine");
 	}
 	if (!path.len)
 		return refuse(p, "it names no path");

@@ -27,7 +27,8 @@ struct endpoint {
 	const char *url;    /* as given; holds no secret */
 	const char *user;   /* decoded UTF-8; NULL = the service has no login */
 	const char *host;   /* lower case, IPv6 literal without brackets; NULL = this machine */
-	const char *path; /* of a service on this machine, decoded, as written; else NULL. Whoever may
+	const char
+	    *path; /* of a service on this machine, decoded, as written; else NULL. Whoever may
 	                   * look at the disk makes it real, and with it the identity. */
 	enum endpoint_layout layout;
 	uint16_t port;

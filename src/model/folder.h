@@ -29,7 +29,8 @@ struct folder {
 	enum folder_space space;
 	bool selectable; /* can hold items */
 	bool subscribed;
-	struct view object; /* names the folder whatever it is called (MAILBOXID); empty = not told */
+	struct view
+	    object; /* names the folder whatever it is called (MAILBOXID); empty = not told */
 	/* A glance at its state, where the listing told it (LIST-STATUS). */
 	bool has_glance;
 	uint64_t messages;

@@ -22,7 +22,7 @@ struct copy_summary {
 	uint64_t folders; /* looked at */
 	uint64_t folders_made;
 	uint64_t folders_renamed; /* at the destination, as they were at the source */
-	uint64_t folders_failed; /* listed as exceptions */
+	uint64_t folders_failed;  /* listed as exceptions */
 	uint64_t items_at_source;
 	uint64_t items_stored; /* in this pass */
 	uint64_t bytes_stored;
@@ -32,13 +32,13 @@ struct copy_summary {
 	uint64_t items_moved;    /* within the destination, as they were at the source */
 	uint64_t items_gone;     /* found deleted at the source in this pass */
 	uint64_t items_removed;  /* of those: removed at the destination */
-	uint64_t items_left;     /* left alone, because the destination's user moved or deleted them */
-	uint64_t marks;          /* items whose flags were changed */
+	uint64_t items_left; /* left alone, because the destination's user moved or deleted them */
+	uint64_t marks;      /* items whose flags were changed */
 	/* what would be done, nothing of it was */
 	bool dry_run;
 	uint64_t planned_items, planned_bytes, planned_marks, planned_moves, planned_removals,
 	    planned_folders;
-	uint64_t items_checked;  /* of items_stored: seen at the destination afterwards */
+	uint64_t items_checked; /* of items_stored: seen at the destination afterwards */
 	uint64_t not_copied; /* exceptions with exit 1 about items, standing (also old refusals) */
 	uint64_t notes;      /* exceptions with exit 0 */
 	uint64_t reconnects;

@@ -404,7 +404,7 @@ static int sweep(
 
 	if (w->brief_below && fetch_brief(w, e))
 		return -1;
-	/* "*" is the last one that is there: what has gone behind it would not be told */
+	/* "*" is the last one that is there: Cyrus does not tell what has gone behind it */
 	snprintf(set, sizeof(set), w->vanished ? "%" PRIu64 ":4294967295" : "%" PRIu64 ":*",
 	    w->least_uid);
 	if (fetch(w, ask, set, e))

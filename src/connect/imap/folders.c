@@ -337,27 +337,33 @@ static bool lists_objects(const struct imap *im)
 	       !(im->quirks & QUIRK_LIST_WITHOUT_MAILBOXID);
 }
 
-/* The first rung; 0, 1 and -1 as try_list. */
-static int list_extended(struct imap *im, struct folder_list *out, struct err *e)
+static int list_with(struct imap *im, struct folder_list *out, const char *object, struct err *e)
 {
 	bool status = imap_has(im, CAP_LIST_STATUS);
-	const char *object = lists_objects(im) ? object_item(im) : "";
 	char verb[200];
-	int result;
 
 	snprintf(verb, sizeof(verb), "LIST \"\" \"*\" RETURN (SUBSCRIBED%s%s%s%s%s%s)",
 	    imap_has(im, CAP_SPECIAL_USE) ? " SPECIAL-USE" : "",
 	    status ? " STATUS (MESSAGES UIDNEXT UIDVALIDITY" : "",
 	    status && imap_has(im, CAP_CONDSTORE) ? " HIGHESTMODSEQ" : "", *object ? " " : "",
 	    object, status ? ")" : "");
-	result = try_list(im, out, verb, false, e);
-	if (result != 1)
-		return result;
-	folder_list_free(out);
-	if (!*object || im->reader.response.status == IMAP_OK)
-		return 1;
-	im->no_objects = true; /* without them, then */
-	return list_extended(im, out, e);
+	return try_list(im, out, verb, false, e);
+}
+
+/* The first rungs; 0, 1 and -1 as try_list. */
+static int list_extended(struct imap *im, struct folder_list *out, struct err *e)
+{
+	const char *object = lists_objects(im) ? object_item(im) : "";
+	int result = list_with(im, out, object, e);
+
+	if (result == 1 && *object && im->reader.response.status == IMAP_BAD) {
+		im->no_objects = true; /* without them, then */
+		folder_list_free(out);
+		result = list_with(im, out, "", e);
+	}
+	if (result == 1)
+		folder_list_free(out);
+	return result;
 }
 
 /* ---- names of folders by STATUS ---- */

@@ -5,6 +5,7 @@
  *   facts.c    now, changes, mark                      fetch.c    want, next, streams
  *   search.c   changes that tell nothing but ids       append.c   put, settle
  *   move.c     place, remove                           quirks.c   what odd servers need
+ *   account.c  quota and keywords
  *
  * Only UID commands are used, so untagged data never depends on message numbers. */
 #pragma once
@@ -177,6 +178,11 @@ void imap_close(struct session **s, struct session_stats *out);
 int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e);
 /* Leave the selected folder without expunging anything. */
 int imap_unselect(struct imap *im, struct err *e);
+
+/* ---- account.c ---- */
+
+/* Fill what caps tell with env.measure. */
+int imap_measure(struct imap *im, struct err *e);
 
 /* ---- folders.c ---- */
 

@@ -373,5 +373,5 @@ int imap_log_in(struct imap *im, struct err *e)
 	im->session.caps.streams = imap_has(im, CAP_LITERAL_PLUS);
 	im->session.caps.names.delimiter = im->delimiter;
 	im->session.caps.software = im->software;
-	return 0;
+	return im->env.measure ? imap_measure(im, e) : 0;
 }

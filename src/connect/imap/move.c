@@ -311,7 +311,6 @@ static void set_done(struct imap *im, struct moved *m)
 
 static void set_reason(struct imap *im, struct moved *m, const char *words)
 {
-	m->item->done = false;
 	m->item->reason = arena_strdup(&im->mark_arena, words);
 }
 
@@ -352,46 +351,55 @@ static bool is_copied(const struct batch *b, const struct moved *m)
 	return m->was_here && (m->new_uid || !b->told);
 }
 
-/* REFUSED: COPY was, and that is all or nothing (RFC 3501 §6.4.7). KEPT: their removal was. NULL =
- * all went well. */
-static void judge_copied(struct batch *b, const char *refused, const char *kept)
+/* What became of the batch by COPY, which is all or nothing (RFC 3501 §6.4.7). KEPT: why those that
+ * are still here could not be removed, NULL = they could. */
+static void judge_copied(struct batch *b, const char *kept)
 {
 	for (size_t i = 0; i < b->count; i++) {
 		struct moved *m = &b->all[i];
 
-		if (!m->was_here) {
-			m->item->gone = true;
-			continue;
-		}
-		if (refused || !is_copied(b, m))
-			set_reason(b->im, m, refused ? refused : "the server did not copy it");
-		else
+		if (is_copied(b, m))
 			set_done(b->im, m);
-		if (!refused && kept && is_copied(b, m))
+		else if (m->was_here)
+			set_reason(b->im, m, "the server did not copy it");
+		else
+			m->item->gone = true;
+		if (kept && m->item->done && m->here)
 			set_reason(b->im, m, kept);
 	}
+}
+
+static void judge_refused(struct batch *b, const char *words)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (b->all[i].was_here)
+			set_reason(b->im, &b->all[i], words);
+		else
+			b->all[i].item->gone = true;
 }
 
 static int copy_batch(struct batch *b, struct err *e)
 {
 	char kept[500];
 	struct err refusal;
-	int failed = transfer(b, "UID COPY", &refusal);
 
-	if (!failed) {
-		choose(b, is_copied);
-		failed = remove_chosen(b, &refusal);
-		snprintf(kept, sizeof(kept), "it was copied, but could not be removed: %s",
-		    failed ? refusal.text : "");
-		if (!failed || refusal.scope == ERR_FOLDER)
-			judge_copied(b, NULL, failed ? kept : NULL);
-	} else if (refusal.scope == ERR_FOLDER) {
-		judge_copied(b, refusal.text, NULL);
-	}
-	if (failed && refusal.scope != ERR_FOLDER) {
+	if (transfer(b, "UID COPY", &refusal)) {
+		if (refusal.scope == ERR_FOLDER)
+			return judge_refused(b, refusal.text), 0;
 		*e = refusal;
 		return -1;
 	}
+	choose(b, is_copied);
+	if (!remove_chosen(b, &refusal))
+		return judge_copied(b, NULL), 0;
+	if (refusal.scope != ERR_FOLDER) {
+		*e = refusal;
+		return -1;
+	}
+	if (look(b, e))
+		return -1;
+	snprintf(kept, sizeof(kept), "it was copied, but could not be removed: %s", refusal.text);
+	judge_copied(b, kept);
 	return 0;
 }
 

@@ -72,12 +72,25 @@ void imap_close(struct session **s, struct session_stats *out)
 
 /* ---- the selected folder ---- */
 
+/* Of a folder open for writing: "\*" means that new keywords can be made (RFC 3501 §7.1). */
+static void note_permanent(struct imap *im, const struct imap_node *list)
+{
+	if (!im->selected_write || !list || list->kind != IMAP_NODE_LIST)
+		return;
+	im->session.caps.keywords = KEYWORDS_REFUSED;
+	for (const struct imap_node *n = list->child; n; n = n->next)
+		if (view_is(imap_node_text(n), "\\*"))
+			im->session.caps.keywords = KEYWORDS_TAKEN;
+}
+
 static int take_select(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct imap *im = arg;
 	uint64_t n;
 
 	(void)e;
+	if (r->status == IMAP_OK && view_is_nocase(r->code, "PERMANENTFLAGS"))
+		note_permanent(im, r->code_args);
 	if (r->status != IMAP_OK || imap_node_number(r->code_args, &n))
 		return 0;
 	if (view_is_nocase(r->code, "UIDVALIDITY"))
@@ -98,6 +111,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 		return 0;
 	write = write || (im->quirks & QUIRK_SELECT_TO_READ);
 	buf_clear(&im->selected);
+	im->selected_write = write;
 	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
 	imap_command_start(im, &c, write ? "SELECT" : "EXAMINE");
 	imap_command_add_string(im, &c, raw);
@@ -109,7 +123,6 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 		return -1;
 	}
 	im->lasting = im->exists;
-	im->selected_write = write;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
 }
 

@@ -18,7 +18,8 @@
 #define KEYWORDS "dovecot-keywords"
 #define UIDLIST_LOCK "dovecot-uidlist.lock"
 #define FILE_MAX (4u << 20)
-#define LOCK_STALE_S 120 /* Dovecot's own */
+#define OWN_LOCK "godwit.lock" /* becomes the lock */
+#define LOCK_STALE_S 120       /* Dovecot's own */
 #define LOCK_POLL_MS 50
 #define LOCK_PATIENCE_MS 150000
 #define FORWARDED "$Forwarded"
@@ -84,27 +85,56 @@ static void break_stale(int dir, const char *name)
 	close(fd);
 }
 
-/* 0, 1 = somebody has it, -1 = errno. */
-static int try_lock(int dir, const char *name, int *out)
+/* A file of ours in DIR with that text; what an earlier run left there is no more. */
+static int write_new(int dir, const char *name, struct view text, bool durable)
 {
 	struct stat owner;
+	int fd, failed;
 
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-
+	unlinkat(dir, name, 0);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return errno == EEXIST ? 1 : -1;
+		return -1;
 	if (!fstat(dir, &owner))
 		maildir_give_away(fd, &owner);
-	*out = fd;
-	return 0;
+	failed = maildir_write(fd, text) || (durable && fsync(fd));
+	failed = close(fd) || failed;
+	return failed ? -1 : 0;
 }
 
-static int take_lock(struct maildir *m, int dir, const char *name, int *fd, struct err *e)
+/* 0, 1 = somebody has it, -1 = errno. A lock that has its holder's name from the first instant on,
+ * so that nobody waits long for the dead. */
+static int try_lock(int dir, const char *name, struct view holder)
+{
+	int fd, error;
+
+	if (write_new(dir, OWN_LOCK, holder, false))
+		return -1;
+	fd = linkat(dir, OWN_LOCK, dir, name, 0);
+	error = errno;
+	unlinkat(dir, OWN_LOCK, 0);
+	if (!fd || error == EEXIST)
+		return fd ? 1 : 0;
+	/* a file system without links */
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return errno == EEXIST ? 1 : -1;
+	error = maildir_write(fd, holder);
+	close(fd);
+	if (error)
+		unlinkat(dir, name, 0);
+	return error;
+}
+
+int maildir_lock(struct maildir *m, int dir, const char *name, struct err *e)
 {
 	int64_t deadline = clock_ms() + LOCK_PATIENCE_MS;
+	char text[300], host[256] = "";
 
+	gethostname(host, sizeof(host) - 1);
+	snprintf(text, sizeof(text), "%ld:%s", (long)getpid(), host);
 	for (;;) {
-		int got = try_lock(dir, name, fd);
+		int got = try_lock(dir, name, view_of(text));
 
 		if (!got)
 			return 0;
@@ -121,40 +151,16 @@ static int take_lock(struct maildir *m, int dir, const char *name, int *fd, stru
 	}
 }
 
-int maildir_lock(struct maildir *m, int dir, const char *name, struct err *e)
-{
-	char text[300] = "", host[256] = "";
-	int fd;
-
-	if (take_lock(m, dir, name, &fd, e))
-		return -1;
-	gethostname(host, sizeof(host) - 1);
-	snprintf(text, sizeof(text), "%ld:%s", (long)getpid(), host);
-	if (maildir_write(fd, view_of(text))) {
-		maildir_failed(m, CAUSE_FOLDER_GONE, "cannot lock", name, e);
-		unlinkat(dir, name, 0);
-		close(fd);
-		return -1;
-	}
-	close(fd);
-	return 0;
-}
-
 int maildir_replace(struct maildir *m, int dir, const char *name, struct view text, struct err *e)
 {
-	char lock[MAILDIR_NAME];
-	int fd, failed;
+	char fresh[MAILDIR_NAME];
 
-	snprintf(lock, sizeof(lock), "%s.lock", name);
-	if (take_lock(m, dir, lock, &fd, e))
-		return -1;
-	failed = maildir_write(fd, text) || fsync(fd) || renameat(dir, lock, dir, name);
-	if (failed) {
-		maildir_failed(m, CAUSE_FOLDER_GONE, "cannot write", name, e);
-		unlinkat(dir, lock, 0);
-	}
-	close(fd);
-	return failed ? -1 : 0;
+	snprintf(fresh, sizeof(fresh), "%s.godwit", name);
+	if (!write_new(dir, fresh, text, true) && !renameat(dir, fresh, dir, name))
+		return 0;
+	maildir_failed(m, CAUSE_FOLDER_GONE, "cannot write", name, e);
+	unlinkat(dir, fresh, 0);
+	return -1;
 }
 
 /* ---- the table ---- */

@@ -32,16 +32,13 @@ static uint64_t take_number(const char **at)
 	return view_number(view_make(start, (size_t)(*at - start)), &n) ? 0 : n;
 }
 
-/* Where the flags begin: at the last ":2," (or "!2,", where a file system has no ':'), else at the
- * first ':'. */
+/* Where the flags begin: at ":2," (or "!2,", where a file system has no ':'), else at a ':'. */
 static size_t base_length(const char *name)
 {
-	const char *info = strstr(name, ":2,"), *next;
+	const char *info = strstr(name, ":2,");
 
 	if (!info)
 		info = strstr(name, "!2,");
-	for (; info && (next = strstr(info + 1, ":2,")); info = next)
-		;
 	return info ? (size_t)(info - name) : strcspn(name, ":");
 }
 
@@ -113,13 +110,19 @@ void maildir_name_parse(struct maildir_name *n, const char *name)
 
 void maildir_name_id(char *out, struct view unique)
 {
+	char hex[3];
+
 	for (size_t i = 0; i < unique.len; i++) {
 		unsigned char c = (unsigned char)unique.data[i];
 
-		if (c > 0x20 && c < 0x7f && c != '%')
+		if (c > 0x20 && c < 0x7f && c != '%') {
 			*out++ = (char)c;
-		else
-			out += sprintf(out, "%%%02x", c);
+			continue;
+		}
+		hex_encode(hex, &c, 1);
+		*out++ = '%';
+		*out++ = hex[0];
+		*out++ = hex[1];
 	}
 	*out = '\0';
 }

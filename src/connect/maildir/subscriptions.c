@@ -5,10 +5,12 @@
  * Names are those of the directories. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "connect/maildir/maildir.h"
 
 #define SUBSCRIPTIONS "subscriptions"
+#define LOCK SUBSCRIPTIONS ".lock"
 #define COURIER "courierimapsubscribed"
 #define VERSION_2 "V\t2\n\n"
 #define FILE_MAX (16u << 20)
@@ -106,7 +108,7 @@ static int too_long(const struct maildir *m, struct err *e)
 	return maildir_failed(m, CAUSE_FOLDER_REFUSED, "cannot write", SUBSCRIPTIONS, e);
 }
 
-int maildir_subscriptions_add(struct maildir *m, const char *raw, struct err *e)
+static int add(struct maildir *m, const char *raw, struct err *e)
 {
 	struct buf text AUTO(buf_free) = BUF_INIT(FILE_MAX);
 	const char *name = name_of(m, raw);
@@ -137,7 +139,7 @@ static size_t below(const struct maildir *m, struct view line, const char *from)
 											   : 0;
 }
 
-int maildir_subscriptions_rename(struct maildir *m, const char *from, const char *to, struct err *e)
+static int rename_lines(struct maildir *m, const char *from, const char *to, struct err *e)
 {
 	struct buf text AUTO(buf_free) = BUF_INIT(FILE_MAX),
 			out AUTO(buf_free) = BUF_INIT(FILE_MAX);
@@ -160,4 +162,26 @@ int maildir_subscriptions_rename(struct maildir *m, const char *from, const char
 	if (got || !changed)
 		return got < 0 ? -1 : 0;
 	return maildir_replace(m, m->root, SUBSCRIPTIONS, buf_view(&out), e);
+}
+
+int maildir_subscriptions_add(struct maildir *m, const char *raw, struct err *e)
+{
+	int failed;
+
+	if (maildir_lock(m, m->root, LOCK, e))
+		return -1;
+	failed = add(m, raw, e);
+	unlinkat(m->root, LOCK, 0);
+	return failed;
+}
+
+int maildir_subscriptions_rename(struct maildir *m, const char *from, const char *to, struct err *e)
+{
+	int failed;
+
+	if (maildir_lock(m, m->root, LOCK, e))
+		return -1;
+	failed = rename_lines(m, from, to, e);
+	unlinkat(m->root, LOCK, 0);
+	return failed;
 }

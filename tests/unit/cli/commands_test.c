@@ -17,6 +17,22 @@
 #include "cli/show.h"
 
 /* Nothing here copies. */
+int verify_run(struct verify_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	(void)summary, (void)options, (void)secrets, (void)watcher, (void)stop_fd;
+	return err_set(e, CAUSE_BUG, ERR_RUN, "not in this test");
+}
+
+int survey_run(struct survey_summary *summary, const struct copy_options *options,
+    const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
+    struct err *e)
+{
+	(void)summary, (void)options, (void)secrets, (void)watcher, (void)stop_fd;
+	return err_set(e, CAUSE_BUG, ERR_RUN, "not in this test");
+}
+
 int copy_run(struct copy_summary *summary, const struct copy_options *options,
     const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
     struct err *e)
@@ -104,26 +120,40 @@ static void test_help_fits(void **state)
 		assert_true(show_columns(one) <= 80);
 }
 
+/* In the help of its command and in the man page. */
+static void check_options(enum job_kind job, const char *command, const char *man)
+{
+	static char help[20000];
+	char line[40], option[80];
+	size_t n = 0;
+
+	snprintf(line, sizeof(line), "help %s", command);
+	run(line, help, sizeof(help));
+	for (; arguments_job_option(job, n); n++) {
+		snprintf(option, sizeof(option), "--%s", arguments_job_option(job, n));
+		if (!strstr(help, option))
+			fail_msg("%s is not in the help of %s", option, command);
+		if (!strstr(man, option))
+			fail_msg("%s is not in the man page", option);
+	}
+	assert_true(n > 10);
+}
+
 static void test_every_option_is_documented(void **state)
 {
-	static char help[20000], man[60000];
+	static char man[60000];
 	char option[80], path[4096];
 	int fd;
 
 	(void)state;
-	run("help copy", help, sizeof(help));
 	snprintf(path, sizeof(path), "%.*s/../../../docs/godwit.1.scd",
 	    (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__);
 	fd = open(path, O_RDONLY);
 	assert_true(fd >= 0);
 	read_to_end(fd, man, sizeof(man));
-	for (size_t i = 0; arguments_option(i); i++) {
-		snprintf(option, sizeof(option), "--%s", arguments_option(i));
-		if (!strstr(help, option))
-			fail_msg("%s is not in the help", option);
-		if (!strstr(man, option))
-			fail_msg("%s is not in the man page", option);
-	}
+	check_options(JOB_COPY, "copy", man);
+	check_options(JOB_VERIFY, "verify", man);
+	check_options(JOB_CHECK, "check", man);
 	for (int i = 1; i < CAUSE_COUNT; i++) {
 		snprintf(option, sizeof(option), "*%s*", cause_name((enum cause)i));
 		if (!strstr(man, option))

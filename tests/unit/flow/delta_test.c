@@ -558,6 +558,23 @@ static void target_restored(struct pair *p)
 	pass_idle(p);
 }
 
+/* A destination that writes into messages is known for it, and its ids can change all the same. */
+static void target_rewrites(struct pair *p)
+{
+	p->target.manners.rewrites = true;
+	for (int i = 0; i < 3; i++)
+		deliver(&p->source, "New", (const char *const[]){"x", "y", "z"}[i], "");
+	pass(p);
+	assert_int_equal(p->puts, 3);
+	assert_int_equal(p->causes[CAUSE_ALTERED], 3);
+	mock_renumber(box(&p->target, "New"));
+	deliver(&p->source, "New", "w", "");
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(count(&p->target, "New", ""), 4);
+	pass_idle(p);
+}
+
 /* The source's folder is as it was: that alone tells nothing of the destination's. */
 static void target_restored_unasked(struct pair *p)
 {
@@ -772,6 +789,7 @@ CASE(target_renumbered)
 CASE(source_restored)
 CASE(source_restored_and_busy)
 CASE(target_restored)
+CASE(target_rewrites)
 CASE(target_restored_unasked)
 CASE(ledger_lost)
 CASE(ledger_rebuilt)
@@ -799,6 +817,7 @@ int main(void)
 	    cmocka_unit_test(test_source_restored),
 	    cmocka_unit_test(test_source_restored_and_busy),
 	    cmocka_unit_test(test_target_restored),
+	    cmocka_unit_test(test_target_rewrites),
 	    cmocka_unit_test(test_target_restored_unasked),
 	    cmocka_unit_test(test_ledger_lost),
 	    cmocka_unit_test(test_ledger_rebuilt),

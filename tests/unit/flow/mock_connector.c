@@ -220,8 +220,10 @@ struct view mock_altered(const struct mock_manners *m, struct view bytes, struct
 {
 	ptrdiff_t end = view_find_nocase(bytes, "\r\n\r\n");
 	size_t header = end < 0 ? bytes.len : (size_t)end, len = 0;
-	char *out = arena_new(a, bytes.len * 2 + 1, 1);
+	const char *added = m->rewrites ? "X-Store: mock\r\n" : "";
+	char *out = arena_new(a, bytes.len * 2 + 100, 1);
 
+	memcpy(out, added, len = strlen(added));
 	for (size_t i = 0; i < bytes.len; i++) {
 		char c = bytes.data[i];
 

@@ -75,6 +75,7 @@ struct mock_manners {
 	bool refuses_keywords, refuses_dates, says_why;
 	bool munges;     /* 8-bit header bytes become 'X' */
 	bool mends_ends; /* bare LF becomes CRLF */
+	bool rewrites;   /* adds a header */
 	uint64_t max_size;
 	unsigned late_ms; /* how late at most */
 };

@@ -145,11 +145,11 @@ static int decode_folder(struct view value, struct buf *out)
 	assert_true(strnlen(f.target.text, CURSOR_SIZE) < CURSOR_SIZE);
 	print_bytes(out, f.source_object.data, f.source_object.len);
 	print_bytes(out, f.target_object.data, f.target_object.len);
-	return buf_printf(out, "%s,%s,%s|%s|%s|%s|%s|%llu|%llu|%llu|%llu|%llu|%llu|%d", f.top[0],
-	    f.top[1], f.top[2], f.cursor.text, f.tail.text, f.source.text, f.target.text,
-	    (unsigned long long)f.stored, (unsigned long long)f.refused, (unsigned long long)f.owed,
-	    (unsigned long long)f.found, (unsigned long long)f.left, (unsigned long long)f.gone,
-	    f.subscribed);
+	return buf_printf(out, "%s,%s,%s|%s|%s|%s|%s|%llu|%llu|%llu|%llu|%llu|%llu|%d%u",
+	    f.top[0].text, f.top[1].text, f.top[2].text, f.cursor.text, f.tail.text, f.source.text,
+	    f.target.text, (unsigned long long)f.stored, (unsigned long long)f.refused,
+	    (unsigned long long)f.owed, (unsigned long long)f.found, (unsigned long long)f.left,
+	    (unsigned long long)f.gone, f.subscribed, f.fidelity);
 }
 
 static int decode_row(struct view value, struct buf *out)
@@ -226,7 +226,7 @@ static void test_folders(void **state)
 		struct ledger_folder folder;
 		const char *text;
 	} table[] = {
-	    {{.target_parts = no_parts}, "||||,,|||||0|0|0|0|0|0|0"},
+	    {{.target_parts = no_parts}, "||||,,|||||0|0|0|0|0|0|00"},
 	    {{.source_raw = {"IN\0X", 4},
 		 .target_parts = three_parts,
 		 .target_depth = 3,
@@ -239,15 +239,16 @@ static void test_folders(void **state)
 		 .refused = 1u << 7,
 		 .owed = (uint64_t)1 << 63,
 		 .found = 3,
-		 .top = {"9", "8"},
+		 .top = {{"9"}, {"8"}},
 		 .left = 4,
 		 .gone = 5,
 		 .source_object = {"F1", 2},
 		 .target_object = {"\x02", 1},
+		 .fidelity = 5,
 		 .subscribed = true},
 		"494e0058|Archive/2024/x/\xc3\x84/ff2f00|4631|02|9,8,|1 2 3|4 5 "
 		"6|8|7|18446744073709551615|128|"
-		"9223372036854775808|3|4|5|1"},
+		"9223372036854775808|3|4|5|15"},
 	};
 
 	(void)state;
