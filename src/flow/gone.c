@@ -265,7 +265,7 @@ void gone_guard(struct lane *l)
 	}
 	if (gone <= FEW || gone * 100 <= known * l->options->deletions_limit)
 		return;
-	l->hold_deletions = true;
+	l->hold_deletions = l->summary->deletions_held = true;
 	lane_exception(l, &mailbox, CAUSE_DELETIONS, (struct view){0}, "",
 	    "%llu of %llu messages are not at the source any more, and the limit is %u %%: none "
 	    "was "

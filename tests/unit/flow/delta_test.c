@@ -366,6 +366,7 @@ static void mirror_has_a_limit(struct pair *p)
 	pass(p);
 	assert_int_equal(p->summary.items_removed, 0);
 	assert_int_equal(p->causes[CAUSE_DELETIONS], 1);
+	assert_true(p->summary.deletions_held);
 	assert_int_equal(count(&p->target, "INBOX", ""), 35);
 	p->options.deletions_limit = 60;
 	pass(p);
