@@ -287,14 +287,17 @@ static void tally(struct lane *l)
 		sum->planned_items += job->todo_count;
 		for (size_t k = 0; k < job->todo_count; k++)
 			sum->planned_bytes += job->todo[k].size;
-		sum->planned_marks += job->change_count;
 		sum->items_gone += job->vanished_count;
 	}
 }
 
 static int plan_job(struct lane *l, struct folder_job *job, struct err *e)
 {
-	return look_job(l, job, e) || gone_plan(l, job, e) ? -1 : 0;
+	if (look_job(l, job, e))
+		return -1;
+	if (!folder_list_find(&l->target_folders, job->target.raw))
+		return 0;
+	return mark_folder(l, job, e) || gone_plan(l, job, e) ? -1 : 0;
 }
 
 /* What only the destination can tell comes first. */

@@ -305,4 +305,8 @@ void folders_job(struct lane *l, size_t index, struct folder_job *job)
 	there = folder_list_find(&l->target_folders, m->target_raw);
 	ledger_set_objects(
 	    l->ledger, m, entry->source->object, there ? there->object : (struct view){0});
+	if (!there && l->options->dry_run) /* it would be the one of that name */
+		there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
+	if (there)
+		job->target.raw = there->raw;
 }

@@ -231,4 +231,5 @@ int check_gone(struct lane *l, struct folder_job *job, struct err *e);
 int check_standing(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- mark.c ---- */
+/* In a dry run it counts what would travel. */
 int mark_folder(struct lane *l, struct folder_job *job, struct err *e);

@@ -9,7 +9,8 @@
  * only when their bodies were read on both sides and are the same.
  *
  * Promises: an item that is at both ends is not copied again; one that is not at the destination is
- * never taken for copied; the ledger's folder changes at one instant. Does not: copy or remove. */
+ * never taken for copied; the ledger's folder changes at one instant. In a dry
+ * run the plan is made of what was found, and the ledger left alone. Does not: copy or remove. */
 #include "flow/lane.h"
 
 #include <stdlib.h>
@@ -500,6 +501,45 @@ static int write_rows(
 	return ledger_succeed(l->ledger, m, next, e);
 }
 
+/* ---- or what they would be: in a dry run ---- */
+
+static void plan_thing(struct folder_job *job, const struct thing *s)
+{
+	plan_add(job,
+	    &(struct todo){
+		.id = arena_copy(&job->arena, s->id), .size = s->identity.size, .flags = s->flags});
+}
+
+static void plan_row(struct reconciler *r, struct memory *m)
+{
+	bool stays = renew(r, m);
+
+	if (stays && !m->source && !m->row.gone)
+		plan_vanish(r->job, &m->row);
+	else if (stays && m->source && m->row.target_id.len &&
+		 m->row.source_base != m->source->flags)
+		plan_change(r->job, &m->row, m->source->flags);
+	else if (!stays && m->source) {
+		plan_thing(r->job, m->source);
+		r->lost++;
+	}
+}
+
+/* Stands for the whole look at the folder, since the ledger stays as it is. */
+static void plan_all(struct reconciler *r, const struct cursor *source)
+{
+	struct folder_job *job = r->job;
+
+	job->told =
+	    (struct changes_told){.cursor = *source, .complete = true, .total = r->source.count};
+	for (size_t i = 0; i < r->row_count; i++)
+		plan_row(r, &r->rows[i]);
+	for (size_t i = 0; i < r->source.count; i++)
+		if (!r->source.list[i].taken)
+			plan_thing(job, &r->source.list[i]);
+	job->looked = true;
+}
+
 static void tell(struct reconciler *r)
 {
 	struct lane *l = r->l;
@@ -523,7 +563,8 @@ static int reconcile(struct reconciler *r, struct err *e)
 	struct ledger_folder *m = job->memory;
 	struct cursor now, source;
 
-	if (m->open && resolve_rest(l, job, e)) /* what was under way may still appear */
+	if (m->open && !l->options->dry_run &&
+	    resolve_rest(l, job, e)) /* what was under way may still appear */
 		return -1;
 	if (gather(l->to, l->destination, &job->target, &r->target, &now, e))
 		return -1;
@@ -535,7 +576,11 @@ static int reconcile(struct reconciler *r, struct err *e)
 	    (!cursor_same(&source, &m->source) || cursor_went_back(&source, &m->source)))
 		r->source_other = true;
 	if (ledger_each_row(l->ledger, m, take_row, r, e) || match_rows(r, e) ||
-	    match_strangers(r, e) || write_rows(r, &source, &now, e))
+	    match_strangers(r, e))
+		return -1;
+	if (l->options->dry_run)
+		plan_all(r, &source);
+	else if (write_rows(r, &source, &now, e))
 		return -1;
 	tell(r);
 	return 0;
@@ -568,6 +613,8 @@ static bool is_first(const struct lane *l, const struct folder_job *job)
 
 	if (m->cursor.text[0] || m->open || m->gone || ledger_alive(m))
 		return false;
+	if (!glance && l->options->dry_run)
+		return false; /* it would be made */
 	return !glance || !glance->has_glance || glance->messages > 0;
 }
 

@@ -408,6 +408,43 @@ static void dry_run(struct pair *p)
 	pass_idle(p);
 }
 
+static void dry(struct pair *p)
+{
+	p->options.dry_run = true;
+	pass(p);
+	p->options.dry_run = false;
+	assert_int_equal(p->puts, 0);
+	assert_int_equal(p->causes[CAUSE_FOLDER_RESET], 0);
+}
+
+/* What would be recognised is not announced as to be copied. */
+static void dry_run_recognises(struct pair *p)
+{
+	mock_renumber(box(&p->source, "INBOX"));
+	deliver(&p->source, "INBOX", "new", "");
+	set_flags(&p->source, "INBOX", "a", "\\Flagged");
+	for (int i = 0; i < 2; i++) {
+		dry(p);
+		assert_int_equal(p->summary.planned_items, 1);
+		assert_int_equal(p->summary.planned_marks, 1);
+	}
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(p->summary.marks, 1);
+	pass_idle(p);
+	memory_disk_free(&p->disk);
+	memory_disk_new(&p->disk);
+	deliver(&p->source, "INBOX", "newer", "");
+	dry(p);
+	assert_int_equal(p->summary.planned_items, 1);
+	assert_int_equal(p->summary.planned_marks, 0); /* they have their flags */
+	assert_int_equal(p->summary.items_found, 10);
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(p->summary.items_found, 10);
+	pass_idle(p);
+}
+
 static void renamed_at_source(struct pair *p)
 {
 	box(&p->source, "Work")->name = "Job";
@@ -780,6 +817,7 @@ CASE(deleted_at_source)
 CASE(mirror_spares)
 CASE(mirror_has_a_limit)
 CASE(dry_run)
+CASE(dry_run_recognises)
 CASE(renamed_at_source)
 CASE(users_hand)
 CASE(both_moved)
@@ -808,6 +846,7 @@ int main(void)
 	    cmocka_unit_test(test_mirror_spares),
 	    cmocka_unit_test(test_mirror_has_a_limit),
 	    cmocka_unit_test(test_dry_run),
+	    cmocka_unit_test(test_dry_run_recognises),
 	    cmocka_unit_test(test_renamed_at_source),
 	    cmocka_unit_test(test_users_hand),
 	    cmocka_unit_test(test_both_moved),
