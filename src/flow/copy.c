@@ -161,7 +161,9 @@ int look_folder(struct lane *l, struct folder_job *job, struct err *e)
 
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
-	if (look_folder(l, job, e))
+	bool early = job->looked; /* with all other folders, before the first of them was copied */
+
+	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
 		return -1;
 	plan_count(l, job);
 	if (copy_items(l, job, e) ||           /* every new item */

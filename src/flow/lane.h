@@ -162,6 +162,8 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 bool plan_is_idle(const struct lane *l, const struct folder_job *job);
 /* Sweep the source since the cursor: fills todo, changes, told. */
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* What was planned some time ago: do its ids still mean the same? -1: they do not (scope folder). */
+int plan_holds(struct lane *l, struct folder_job *job, struct err *e);
 /* Present facts of these source ids, to the end of todo. */
 int plan_ids(
     struct lane *l, struct folder_job *job, const struct view *ids, size_t count, struct err *e);
