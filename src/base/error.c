@@ -83,6 +83,9 @@ static const struct {
 	"Compare again with --digest, which reads both; then look at the message."},
     [CAUSE_BYTES_DIFFER] = {"bytes-differ", 1,
 	"Look at the message at both ends; save the source's by hand where it is the right one."},
+    [CAUSE_DAMAGED] = {"damaged", 30,
+	"Put back a sound copy, or let godwit ledger rebuild SOURCE DESTINATION make it anew from "
+	"both mailboxes; nothing is doubled by that."},
 };
 
 const char *cause_name(enum cause cause)

@@ -27,7 +27,7 @@ static const struct command table[] = {
 	verify_help},
     {"explain", explain_command, "SOURCE DESTINATION ...", "say what godwit remembers, and why",
 	explain_help},
-    {"ledger", ledger_command, "list|rename|export|import", "look after the state directory",
+    {"ledger", ledger_command, "...", "list, rename, export, import, rebuild the state",
 	ledger_help},
     {"help", help_command, "[COMMAND]", "all about a command", help_help},
     {"version", version_command, "", "print the version", version_help},

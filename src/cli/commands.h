@@ -20,6 +20,7 @@ void commands_print(int fd, const char *const *parts);
 
 /* copy.c */
 int copy_command(int count, char **words);
+int rebuild_command(int count, char **words); /* behind "ledger rebuild" */
 /* look.c */
 int verify_command(int count, char **words);
 int check_command(int count, char **words);

@@ -1,4 +1,5 @@
-/* copy.c - the command `godwit copy`: from the words of the user to one pass and its report.
+/* copy.c - the commands `godwit copy` and `godwit ledger rebuild`: from the words of the user to one
+ * pass and its report.
  * Promises: everything that can be refused is refused before the first connection; the exit code
  * says what happened (DESIGN §10). Does not: copy (the fleet does) or print (the face does). */
 #include "base/log.h"
@@ -56,7 +57,7 @@ static void close_signals(const bool *opened)
 		signals_close();
 }
 
-int copy_command(int count, char **words)
+static int command(int count, char **words, bool rebuild)
 {
 	AUTO(arena_free) struct arena arena = ARENA_INIT;
 	struct copy_arguments args;
@@ -69,13 +70,24 @@ int copy_command(int count, char **words)
 	if (parsed < 0)
 		return face_finish(&face, NULL, &e);
 	if (args.help) {
-		commands_print(STDOUT_FILENO, copy_help);
+		commands_print(STDOUT_FILENO, rebuild ? ledger_help : copy_help);
 		return 0;
 	}
+	args.options.rebuild = rebuild;
 	log_setup(STDERR_FILENO, args.debug ? LOG_DEBUG : LOG_NOTE, "godwit");
 	stop_fd = signals_open(&e);
 	if (stop_fd < 0)
 		return face_finish(&face, NULL, &e);
 	opened = true;
 	return run_pass(&face, &args, stop_fd);
+}
+
+int copy_command(int count, char **words)
+{
+	return command(count, words, false);
+}
+
+int rebuild_command(int count, char **words)
+{
+	return command(count, words, true);
 }

@@ -5,9 +5,9 @@
 const char *const copy_help[] = {
     "godwit copy SOURCE DESTINATION [options]\n"
     "\n"
-    "Copy a mailbox from one IMAP server to another: every folder, every message\n"
-    "once, unchanged, with dates and flags. The source is only read. Run it again\n"
-    "to bring what is new since; after any interruption it goes on where it was.\n"
+    "Copy a mailbox from one IMAP server or Maildir to another: every folder, every\n"
+    "message once, unchanged, with dates and flags. The source is only read. Run it\n"
+    "again to bring what is new since; after any interruption it goes on.\n"
     "\n"
     "  godwit copy imaps://anna@old.example imaps://anna@new.example\n"
     "  godwit copy --source-password-file old.pw --destination-password-file new.pw \\\n"
@@ -17,9 +17,11 @@ const char *const copy_help[] = {
     "\n"
     "SOURCE and DESTINATION: imaps://USER@HOST[:PORT]/  TLS, port 993\n"
     "                        imap://USER@HOST[:PORT]/   STARTTLS, port 143\n"
+    "                        maildir:PATH               on this machine\n"
     "  behind it: ?auth=plain|login|scram-sha-1|scram-sha-256|xoauth2  (else chosen)\n"
     "             ?authzid=NAME  act for NAME     ?tls=none  (imap://) unencrypted\n"
-    "             ?id=NAME  whose mailbox it is, where USER@HOST does not tell\n",
+    "             ?id=NAME  whose mailbox it is, where USER@HOST does not tell\n"
+    "             ?layout=maildir++|fs  (maildir:) folders as .A.B or A/B (else seen)\n",
     "\n"
     "Passwords and tokens (asked for on the terminal where nothing is given):\n"
     "  --source-password-file FILE         its first line\n"

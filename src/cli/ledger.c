@@ -1,7 +1,7 @@
 /* ledger.c - the command `godwit ledger`: what the state directory holds, told, renamed, carried out
  * and in. Works on records (ledger/inspect.h) and on no server.
  * Promises: whatever changes a pair's records holds the lock of its destination, so that no pass runs
- * on it meanwhile; a rename or an import is done wholly or not at all. Does not: repair. */
+ * on it meanwhile; a rename or an import is done wholly or not at all. Does not: rebuild (copy.c). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -499,7 +499,7 @@ static const struct task *find_task(const struct offline *o, struct err *e)
 		return NULL;
 	}
 	err_set(e, CAUSE_USAGE, ERR_RUN,
-	    "say what to do with the ledger: list, rename, export or import");
+	    "say what to do with the ledger: list, rename, export, import or rebuild");
 	return NULL;
 }
 
@@ -515,6 +515,8 @@ int ledger_command(int count, char **words)
 	const struct task *task;
 	struct err e;
 
+	if (count && !strcmp(words[0], "rebuild"))
+		return rebuild_command(count - 1, words + 1);
 	if (offline_parse(&o, "ledger", count, words, &e))
 		return offline_fail(&e);
 	if (o.help) {

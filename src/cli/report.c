@@ -213,6 +213,10 @@ static void print_checked(struct buf *out, const struct report *r)
 		buf_add_text(out, "This was a dry run: nothing was changed at either end.\n");
 		return;
 	}
+	if (r->ended && r->options->rebuild) {
+		buf_add_text(out, "The ledger is rebuilt; godwit copy goes on from there.\n");
+		return;
+	}
 	if (!r->ended)
 		buf_add_text(
 		    out, "What was copied is remembered; the next pass goes on from there.\n");

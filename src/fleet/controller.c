@@ -309,6 +309,31 @@ static void describe_self(char *out, size_t size, const struct copy_options *o)
 	    o->source.identity, when);
 }
 
+/* One pass with the store open. */
+static int run_copy(struct controller *c, const struct copy_options *options, struct err *e)
+{
+	int failed;
+
+	if (store_sqlite_open(&c->store, options->state_dir, e))
+		return -1;
+	failed = run_worker(c, JOB_COPY, options, e);
+	c->store->ops->close(&c->store);
+	return failed;
+}
+
+/* A damaged ledger is kept, out of the way, and a new one begun. */
+static int begin_anew(struct controller *c, const struct copy_options *options, struct err *e)
+{
+	char aside[4096], text[4200];
+
+	if (store_sqlite_set_aside(options->state_dir, aside, sizeof(aside), e))
+		return -1;
+	snprintf(text, sizeof(text), "the damaged ledger is kept as %s", aside);
+	c->watcher->note(c->watcher->arg, text);
+	c->finished = c->failed = false;
+	return run_copy(c, options, e);
+}
+
 int copy_run(struct copy_summary *summary, const struct copy_options *options,
     const struct secret_source *secrets, const struct copy_watcher *watcher, int stop_fd,
     struct err *e)
@@ -325,12 +350,13 @@ int copy_run(struct copy_summary *summary, const struct copy_options *options,
 
 	*summary = (struct copy_summary){0};
 	describe_self(self, sizeof(self), options);
-	if (store_sqlite_open(&c.store, options->state_dir, e))
+	if (store_sqlite_make_dir(options->state_dir, e) ||
+	    lock_take(&lock, options->state_dir, options->destination.identity, self, e))
 		return -1;
-	failed = lock_take(&lock, options->state_dir, options->destination.identity, self, e) ||
-		 run_worker(&c, JOB_COPY, options, e);
+	failed = run_copy(&c, options, e);
+	if (failed && e->cause == CAUSE_DAMAGED && options->rebuild)
+		failed = begin_anew(&c, options, e);
 	*summary = all.copy;
-	c.store->ops->close(&c.store);
 	return failed ? -1 : 0;
 }
 

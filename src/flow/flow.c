@@ -219,14 +219,6 @@ static int run_job(struct lane *l, struct folder_job *job, struct err *e)
 
 /* ---- the account, before anything is sent ---- */
 
-static bool anything_went(const struct lane *l)
-{
-	for (size_t i = 0; i < l->job_count; i++)
-		if (l->jobs[i].vanished_count)
-			return true;
-	return false;
-}
-
 /* Look at the folders that earlier passes finished, or at the others, into which something may have
  * moved. */
 static int look_at(struct lane *l, bool finished, struct err *e)
@@ -246,12 +238,13 @@ static int look_at(struct lane *l, bool finished, struct err *e)
 
 static int move_over(struct lane *l, struct err *e)
 {
-	unsigned tries = 0;
+	unsigned tries = 0, resets = 0;
 
 	while (lane_connect(l, e) || move_items(l, e)) {
-		if (e->scope <= ERR_FOLDER)
+		if (e->scope <= ERR_FOLDER &&
+		    !(e->cause == CAUSE_FOLDER_RESET && resets++ < RESETS))
 			return 0; /* what was not moved is sent */
-		if (mend(l, NULL, &tries, e))
+		if (e->scope > ERR_FOLDER && mend(l, NULL, &tries, e))
 			return -1;
 		for (size_t i = 0; i < l->job_count; i++)
 			if (l->jobs[i].looked)
@@ -267,7 +260,7 @@ static int plan_account(struct lane *l, struct err *e)
 {
 	if (look_at(l, true, e))
 		return -1;
-	if (!anything_went(l) && !l->options->dry_run) {
+	if (!move_is_possible(l) && !l->options->dry_run) {
 		gone_guard(l);
 		return 0;
 	}

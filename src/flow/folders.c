@@ -135,7 +135,7 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 		return -1;
 	there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	if (l->options->dry_run) {
-		l->summary->planned_folders += !there;
+		l->summary->planned_folders += !there && !m->renamed;
 		return 0;
 	}
 	if (there && there->selectable && (!subscribe || there->subscribed))

@@ -152,6 +152,8 @@ void folders_job_free(struct folder_job *job);
 int follow_folders(struct lane *l, struct err *e);
 
 /* ---- reconcile.c ---- */
+/* Does the listing alone show that the destination folder is not the one we left, or an older one? */
+bool reconcile_is_due(const struct lane *l, const struct folder_job *job);
 /* Recognise what is at both ends already, where ids do not tell. Does nothing where they do. */
 int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 
@@ -170,12 +172,17 @@ void plan_add(struct folder_job *job, const struct todo *t);
 void plan_change(struct folder_job *job, const struct ledger_row *row, uint32_t flags);
 /* A fact of an item in doubt, for plan_adopted. */
 void plan_keep_fact(struct folder_job *job, const struct todo *t);
+/* Its item is not at the source any more: to the end of vanished. */
+void plan_vanish(struct folder_job *job, const struct ledger_row *row);
 /* Into the progress: what todo holds now. */
 void plan_count(struct lane *l, struct folder_job *job);
 
 /* ---- move.c ---- */
+/* Has anything gone from where it was, perhaps with its folder? */
+bool move_is_possible(struct lane *l);
 /* What went from one folder and is new in another moves at the destination too. All jobs that can be
- * concerned have been looked at; what moved leaves their todo and vanished. */
+ * concerned have been looked at; what moved leaves their todo and vanished. Folder-reset: a job was
+ * found to be reset; look at all of them again. */
 int move_items(struct lane *l, struct err *e);
 
 /* ---- gone.c ---- */

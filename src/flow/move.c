@@ -3,7 +3,8 @@
  *
  * One that went from a folder and one that is new in another are the same when size and header digest
  * are, and nothing else in the account that went or is new has both; or when as many of them went
- * from one folder as came to one other. Each move is an intent on record in the new folder: it is
+ * from one folder as came to one other. A folder that is not at the source any more has lost all that
+ * was in it: of that, too, some may be elsewhere now. Each move is an intent on record in the new folder: it is
  * done, or was not, and both are found out (resolve.c).
  *
  * Promises: an item the destination's user has moved or deleted stays as he left it. */
@@ -36,6 +37,8 @@ struct pair {
 
 struct moving {
 	struct lane *l;
+	struct folder_job *deserted; /* of folders that are not at the source any more */
+	size_t deserted_count;
 	struct movers went, came;
 	struct pair *pairs;
 	size_t pair_count;
@@ -55,6 +58,68 @@ static void add(struct movers *m, const struct mover *one)
 	m->list[m->count++] = *one;
 }
 
+/* ---- folders that went ---- */
+
+static bool is_deserted(const struct lane *l, const struct ledger_folder *m)
+{
+	return m->cursor.text[0] && m->source_raw.len && ledger_alive(m) &&
+	       !folder_list_find(&l->source_folders, m->source_raw) &&
+	       folder_list_find(&l->target_folders, m->target_raw);
+}
+
+static int take_row(void *arg, const struct ledger_row *row, struct err *e)
+{
+	(void)e;
+	if (!row->gone)
+		plan_vanish(arg, row);
+	return 0;
+}
+
+static bool anything_new(const struct lane *l)
+{
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].usable && l->jobs[i].looked && l->jobs[i].todo_count)
+			return true;
+	return false;
+}
+
+/* For each a job that can do nothing but lose its items to others. */
+static int find_deserted(struct moving *m, struct err *e)
+{
+	struct lane *l = m->l;
+	size_t count = 0;
+
+	for (struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next)
+		count += is_deserted(l, f);
+	m->deserted = arena_new(&m->arena, count + 1, sizeof(*m->deserted));
+	for (struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next) {
+		struct folder_job *job = &m->deserted[m->deserted_count];
+
+		if (!is_deserted(l, f))
+			continue;
+		job->usable = true;
+		job->memory = f;
+		job->target = *folder_list_find(&l->target_folders, f->target_raw);
+		job->name = job->target_name =
+		    folder_display(&job->arena, job->target.parts, job->target.depth);
+		m->deserted_count++;
+		if (ledger_each_row(l->ledger, f, take_row, job, e))
+			return -1;
+	}
+	return 0;
+}
+
+bool move_is_possible(struct lane *l)
+{
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].vanished_count)
+			return true;
+	for (const struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next)
+		if (is_deserted(l, f))
+			return true;
+	return false;
+}
+
 /* ---- who can have moved ---- */
 
 static bool has_copy(const struct ledger_row *row)
@@ -70,20 +135,24 @@ static int by_size(const void *a, const void *b)
 	return (x->size > y->size) - (x->size < y->size);
 }
 
+static void add_went(struct moving *m, struct folder_job *job)
+{
+	for (size_t k = 0; job->usable && k < job->vanished_count; k++) {
+		struct mover one = {
+		    job, k, job->vanished[k].size, job->vanished[k].object, {0}, true};
+
+		memcpy(one.header, job->vanished[k].digest, sizeof(one.header));
+		if (has_copy(&job->vanished[k]))
+			add(&m->went, &one);
+	}
+}
+
 static void find_went(struct moving *m)
 {
-	for (size_t i = 0; i < m->l->job_count; i++) {
-		struct folder_job *job = &m->l->jobs[i];
-
-		for (size_t k = 0; job->usable && k < job->vanished_count; k++) {
-			struct mover one = {
-			    job, k, job->vanished[k].size, job->vanished[k].object, {0}, true};
-
-			memcpy(one.header, job->vanished[k].digest, sizeof(one.header));
-			if (has_copy(&job->vanished[k]))
-				add(&m->went, &one);
-		}
-	}
+	for (size_t i = 0; i < m->l->job_count; i++)
+		add_went(m, &m->l->jobs[i]);
+	for (size_t i = 0; i < m->deserted_count; i++)
+		add_went(m, &m->deserted[i]);
 	if (m->went.count)
 		qsort(m->went.list, m->went.count, sizeof(*m->went.list), by_size);
 }
@@ -350,20 +419,34 @@ static int record(struct moving *m, const struct pair *pair, const struct placem
 	return 0;
 }
 
+/* The ids there must still mean what they meant: the wrong message would move. After that of TO, so
+ * that the session has this one in mind. */
+static int check_origin(struct lane *l, struct folder_job *from, struct err *e)
+{
+	struct cursor now;
+
+	return l->to->now(l->destination, &from->target, &now, e) ||
+		       check_same_target(l, from, &now, e)
+		   ? -1
+		   : 0;
+}
+
 static int move_run(struct moving *m, const struct pair *pairs, size_t count, struct err *e)
 {
 	struct lane *l = m->l;
 	struct folder_job *to = pairs[0].to, *from = pairs[0].from;
 	struct placement *places = arena_new(&m->arena, count, sizeof(*places));
 	struct window *w = window_of(m, pairs, count);
-	struct cursor now;
 	struct err refusal;
 
 	for (size_t i = 0; i < count; i++)
 		places[i].id = from->vanished[pairs[i].went].target_id;
-	if (l->to->now(l->destination, &from->target, &now, e) ||
-	    check_same_target(l, from, &now, e) || copy_floor(l, to, e) ||
-	    ledger_intend(l->ledger, to->memory, w, INTENT_PLACED, &to->floor, e) ||
+	if (copy_floor(l, to, e))
+		return -1;
+	if (check_origin(
+		l, from, e)) /* nobody can recognise what is in a deserted one: it is sent */
+		return e->scope <= ERR_FOLDER && !from->source ? 0 : -1;
+	if (ledger_intend(l->ledger, to->memory, w, INTENT_PLACED, &to->floor, e) ||
 	    ledger_durable(l->ledger, w->ticket, e))
 		return -1;
 	if (l->to->place(l->destination, &from->target, &to->target, places, count, &refusal)) {
@@ -415,10 +498,23 @@ static void drop_moved(struct folder_job *job)
 	job->vanished_count = kept;
 }
 
+/* What is told of them is as if it were done. */
+static void pretend(struct moving *m)
+{
+	for (size_t i = 0; i < m->pair_count; i++) {
+		m->pairs[i].from->vanished[m->pairs[i].went].state = 0;
+		m->pairs[i].to->todo[m->pairs[i].came].tries = MOVED;
+	}
+}
+
 static int run(struct moving *m, struct err *e)
 {
 	struct lane *l = m->l;
 
+	if (!anything_new(l))
+		return 0;
+	if (find_deserted(m, e))
+		return -1;
 	find_went(m);
 	if (!m->went.count || !l->to->place)
 		return 0;
@@ -428,7 +524,10 @@ static int run(struct moving *m, struct err *e)
 		return m->came.count ? -1 : 0;
 	find_pairs(m);
 	l->summary->planned_moves += m->pair_count;
-	return l->options->dry_run ? 0 : move_pairs(m, e);
+	if (!l->options->dry_run)
+		return move_pairs(m, e);
+	pretend(m);
+	return 0;
 }
 
 int move_items(struct lane *l, struct err *e)
@@ -438,6 +537,8 @@ int move_items(struct lane *l, struct err *e)
 
 	for (size_t i = 0; i < l->job_count; i++)
 		drop_moved(&l->jobs[i]);
+	for (size_t i = 0; i < m.deserted_count; i++)
+		folders_job_free(&m.deserted[i]);
 	free(m.went.list);
 	free(m.came.list);
 	arena_free(&m.arena);

@@ -402,7 +402,8 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 
 	return job->source->glance_cursor && !strcmp(m->cursor.text, job->source->glance_cursor) &&
 	       !m->open && !m->owed && !m->floor.text[0] && !job->source_reset &&
-	       !job->target_reset && !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
+	       !job->target_reset && !reconcile_is_due(l, job) &&
+	       !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
 	       !(l->options->retry_refused && m->refused) && !limit_moved(l, m);
 }
 
@@ -437,7 +438,7 @@ static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen
 
 /* ---- what has gone ---- */
 
-static void vanish(struct folder_job *job, const struct ledger_row *row)
+void plan_vanish(struct folder_job *job, const struct ledger_row *row)
 {
 	job->vanished =
 	    grow(job->vanished, job->vanished_count, &job->vanished_size, sizeof(*job->vanished));
@@ -459,7 +460,7 @@ static int take_alive(void *arg, const struct ledger_row *row, struct err *e)
 	(void)e;
 	if (!row->gone && !(p->present_count && bsearch(&hash, p->present, p->present_count,
 						    sizeof(hash), compare_hashes)))
-		vanish(p->job, row);
+		plan_vanish(p->job, row);
 	return 0;
 }
 
@@ -514,7 +515,7 @@ static int take_went(struct planner *p, struct err *e)
 			return -1;
 		for (size_t i = 0; i < count; i++)
 			if (found[i] && !rows[i].gone)
-				vanish(p->job, &rows[i]);
+				plan_vanish(p->job, &rows[i]);
 		arena_clear(&p->arena);
 	}
 	return 0;

@@ -548,7 +548,7 @@ static const struct folder *target_glance(const struct lane *l, const struct fol
 	return folder_list_find(&l->target_folders, job->target.raw);
 }
 
-static bool target_changed(const struct lane *l, const struct folder_job *job)
+bool reconcile_is_due(const struct lane *l, const struct folder_job *job)
 {
 	const struct folder *glance = target_glance(l, job);
 	const struct ledger_folder *m = job->memory;
@@ -576,10 +576,11 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 	struct reconciler r = {.l = l,
 	    .job = job,
 	    .source_other = job->source_reset,
-	    .target_other = job->target_reset || target_changed(l, job)};
+	    .target_other = job->target_reset || reconcile_is_due(l, job)};
 	int failed;
 
-	if (!r.source_other && !r.target_other && !is_first(l, job)) {
+	if (!r.source_other && !r.target_other && !is_first(l, job) &&
+	    (!l->options->rebuild || job->glanced)) {
 		job->glanced = true;
 		return 0;
 	}

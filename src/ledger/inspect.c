@@ -300,8 +300,7 @@ static int get_any(enum inspect_kind kind, struct view value, union any *any, st
 
 static int damaged(struct err *e, enum inspect_kind kind)
 {
-	return err_set(e, CAUSE_STATE, ERR_RUN,
-	    "the state directory holds a damaged %s record: restore it from a backup",
+	return err_set(e, CAUSE_DAMAGED, ERR_RUN, "the state directory holds a damaged %s record",
 	    kinds[kind].name);
 }
 

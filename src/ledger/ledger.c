@@ -214,11 +214,8 @@ static int close_intent(struct ledger *l, struct ledger_folder *f, struct view i
 
 static int damaged(struct err *e, const char *what)
 {
-	return err_set(e, CAUSE_STATE, ERR_RUN,
-	    "the state directory holds a damaged %s record: restore it from a backup, or begin "
-	    "anew "
-	    "with another --state and an empty destination",
-	    what);
+	return err_set(
+	    e, CAUSE_DAMAGED, ERR_RUN, "the state directory holds a damaged %s record", what);
 }
 
 static int scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair, uint32_t number,

@@ -64,8 +64,7 @@ static const char *fault_text(int rc)
 		       "then run it again";
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return "is damaged, or is not a godwit ledger: put a sound copy in its place, or "
-		       "name another directory with --state";
+		return "is damaged, or is not a godwit ledger";
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
@@ -122,7 +121,9 @@ static int sqlite_fault(struct sqlite_store *s, int rc, struct err *e)
 		kind = SQLITE_READONLY; /* its log could not be made beside it */
 	text = fault_text(kind);
 	if (text)
-		err_set(&s->error, CAUSE_STATE, ERR_RUN, "%s %s", s->path, text);
+		err_set(&s->error,
+		    kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB ? CAUSE_DAMAGED : CAUSE_STATE,
+		    ERR_RUN, "%s %s", s->path, text);
 	else
 		err_set(&s->error, CAUSE_BUG, ERR_RUN, "%s: the database library refused a call",
 		    s->path);
@@ -655,14 +656,19 @@ static int database_open(struct sqlite_store *s, struct err *e)
 	return rc == SQLITE_OK ? 0 : sqlite_fault(s, rc, e);
 }
 
+int store_sqlite_make_dir(const char *dir, struct err *e)
+{
+	if (!*dir)
+		return err_set(e, CAUSE_STATE, ERR_RUN, "the state directory has no name");
+	return directory_make(dir, e);
+}
+
 int store_sqlite_open(struct store **s, const char *dir, struct err *e)
 {
 	struct sqlite_store *new;
 	struct buf path = BUF_INIT(SIZE_MAX / 2);
 
-	if (!*dir)
-		return err_set(e, CAUSE_STATE, ERR_RUN, "the state directory has no name");
-	if (directory_make(dir, e))
+	if (store_sqlite_make_dir(dir, e))
 		return -1;
 	buf_printf(&path, "%s/ledger.db", dir);
 	file_make(path.data);
@@ -677,5 +683,27 @@ int store_sqlite_open(struct store **s, const char *dir, struct err *e)
 		return -1;
 	}
 	*s = &new->base;
+	return 0;
+}
+
+int store_sqlite_set_aside(const char *dir, char *out, size_t size, struct err *e)
+{
+	static const char *const endings[] = {"", "-wal", "-shm"};
+	struct stat st;
+
+	for (int number = 1; number <= 99; number++) {
+		snprintf(out, size, "%s/ledger.db.damaged-%d", dir, number);
+		if (lstat(out, &st) && errno == ENOENT)
+			break;
+	}
+	for (size_t i = 0; i < COUNT_OF(endings); i++) {
+		struct buf old AUTO(buf_free) = BUF_INIT(8192), new AUTO(buf_free) = BUF_INIT(8192);
+
+		buf_printf(&old, "%s/ledger.db%s", dir, endings[i]);
+		buf_printf(&new, "%s%s", out, endings[i]);
+		if (rename(old.data, new.data) && errno != ENOENT)
+			return err_set(e, CAUSE_STATE, ERR_RUN, "cannot move %s away: %s", old.data,
+			    strerror(errno));
+	}
 	return 0;
 }

@@ -67,10 +67,14 @@ struct store_ops {
 
 /* ---- SQLite: one file DIR/ledger.db ---- */
 
+/* Makes DIR (mode 0700) where missing, and nothing in it. */
+int store_sqlite_make_dir(const char *dir, struct err *e);
 /* Makes DIR (mode 0700) where missing. Several processes may have it open (write-ahead log).
  * Errors: cause state, scope run: not a directory, not ours (another version: names both), not
- * writable, full, corrupt (with the way out). */
+ * writable, full; cause damaged: corrupt. */
 int store_sqlite_open(struct store **s, const char *dir, struct err *e);
+/* Move DIR's damaged file away, to a name of its own, which OUT gets. Nobody may have it open. */
+int store_sqlite_set_aside(const char *dir, char *out, size_t size, struct err *e);
 /* All that is written from here to the next barrier is one transaction, done or not done, however
  * large; other processes wait so long. */
 int store_sqlite_hold(struct store *s, struct err *e);

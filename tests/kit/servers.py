@@ -144,6 +144,7 @@ class Server:
         return PROBE
 
     log_path = None
+    mail_paths = ("/var/mail",)     # what a backup of the mail must hold
     needs_syslog = False
     patience = 5.0      # seconds to end in, see stop()
 
@@ -178,6 +179,24 @@ class Server:
         """Stop and start again on the same ports with the same mail."""
         self.stop()
         return self.start()
+
+    def back_up(self):
+        """Keep a copy of all mail as it is now, for go_back()."""
+        self.stop()
+        for path in self.mail_paths:
+            self._copy(path, path + ".backup")
+        self.start()
+
+    def go_back(self):
+        """All mail is as it was at back_up(), as after a disk was restored."""
+        self.stop()
+        for path in self.mail_paths:
+            os.rename(self._jail.path(path), self._jail.path(f"{path}.lost{time.monotonic_ns()}"))
+            self._copy(path + ".backup", path)
+        self.start()
+
+    def _copy(self, path, to):
+        subprocess.run(["cp", "-a", self._jail.path(path), self._jail.path(to)], check=True)
 
     def __enter__(self):
         return self.start()
@@ -378,6 +397,15 @@ class Dovecot(Server):
         """Where the user's Maildir lies."""
         return self._jail.path(f"/var/mail/{name}/Maildir")
 
+    def renumber(self, name, folder=""):
+        """Give one folder ("" = INBOX) a new UIDVALIDITY and new UIDs, as when its index is lost."""
+        self.stop()
+        directory = os.path.join(self.maildir(name), folder)
+        for path in glob.glob(os.path.join(glob.escape(directory), "dovecot-uidlist")) + \
+                glob.glob(os.path.join(glob.escape(directory), "dovecot.index*")):
+            os.unlink(path)
+        self.start()
+
     def rawlog(self, name):
         """What each of the user's connections said, oldest first (needs rawlog=True)."""
         found = glob.glob(os.path.join(glob.escape(self._jail.path(f"/var/mail/{name}/rawlog")), "*.in"))
@@ -492,6 +520,7 @@ class Cyrus(Server):
     """
 
     kind = "cyrus"
+    mail_paths = ("/var/lib/cyrus", "/var/spool/cyrus")
     needs_syslog = True
     admin = ("cyrus", "cyrus-password")
 
@@ -709,6 +738,15 @@ class Courier(Server):
             self._jail.directory(f"/var/mail/{name}{sub}", MAIL, 0o700)
         # imapd writes what it hears and says there, if it is there
         self._jail.write(f"/var/mail/{name}/Maildir/imaplog.dat", "", 0o600, (MAIL, MAIL))
+
+    def renumber(self, name, folder=""):
+        """Give one folder ("" = INBOX) a new UIDVALIDITY and new UIDs, as when its index is lost."""
+        path = self._jail.path(f"/var/mail/{name}/Maildir/{'.' + folder if folder else ''}/courierimapuiddb")
+        with open(path, encoding="ascii") as text:
+            old = int(text.readline().split()[1])
+        while time.time() <= old:       # it takes the second for the new one
+            time.sleep(0.1)
+        os.unlink(path)
 
     def wipe(self, name):
         shutil.rmtree(self._jail.path(f"/var/mail/{name}"), ignore_errors=True)

@@ -7,9 +7,12 @@ went in.
 """
 
 import contextlib
+import hashlib
 import os
 import random
+import re
 import shutil
+import signal
 import stat
 import subprocess
 import time
@@ -59,8 +62,24 @@ class Maildir:
         return sorted(path for path in self.files() if os.path.basename(os.path.dirname(path)) in wanted)
 
 
+#: Messages with all sorts of line ends.
+STRANGE = (b"no end", b"a: b\n\nbare\nlines\n", b"a: b\r\n\r\nbare\nand\r\n", b"a: b\r\n\r\ncr\rinside\r\n",
+           b"a: b\r\n\r\ntwo\r\r\n", b"\r\n", b"a: b\r\n\r\nend\r", b"a: b\r\n\r\nnul\0\xff\r\n")
+
+
 class MaildirCase(case.ServerCase):
     """Beside servers there are Maildirs."""
+
+    def strange(self):
+        """A Maildir with the strange messages, byte for byte."""
+        box = self.maildir("strange")
+        for name in ("cur", "new", "tmp"):
+            os.makedirs(f"{box.path}/{name}")
+        for number, data in enumerate(STRANGE):
+            path = f"{box.path}/cur/170000000{number}.M000000Q{number:032x}.godwit-raw,S={len(data)}:2,"
+            with open(path, "wb") as out:
+                out.write(data)
+        return box
 
     def maildir(self, name="Maildir", query=""):
         """One that only godwit sees."""
@@ -188,6 +207,38 @@ class Served(MaildirCase):
         """LAYOUT=fs to Dovecot."""
         self.reads("maildir", "dovecot")
 
+    def test_alive(self):
+        """Dovecot's users work on, in the Maildir that is the source and in the one that is the destination."""
+        server = self.server("dovecot", store="maildir++")
+        source, target = self.served(server=server), self.served(server=server)
+        mailbox.fill(source.served.account, boxes(400))
+        self.copy(source, target)
+        for seed in range(6):
+            process = self.start(source, target)
+            mailbox.mutate(source.served.account, seed=seed, add=8, change=30)
+            before = target.read()
+            self.assertEqual(self.finish(process).exit, 0)
+            self.assertLessEqual(len(before.folders), len(target.read().folders))
+        last = self.copy(source, target)
+        self.check_same(source, target, last, allow=AGAIN)
+        self.nothing_new(source, target)
+
+    def test_strange(self):
+        """What is kept raw Dovecot shows with CR LF for each line end, at the size that stands in the name."""
+        target = self.served()
+        self.copy(self.strange(), target)
+        shown = [(mail.size, mail.digest) for mail in target.read().mail["INBOX",]]
+        wire = [re.sub(rb"(?<!\r)\n", b"\r\n", data) for data in STRANGE]
+        lying = [f",W={len(data)}:2," in path for data, path in zip(wire, target.messages())]
+        self.assertEqual(lying, [True] * len(STRANGE))
+        expected = [(len(data), hashlib.sha256(data.replace(b"\0", b"\x80")).hexdigest()) for data in wire]
+        self.assertEqual(shown, expected)
+        with target.served.account.connect() as connection:
+            connection.select("INBOX", readonly=True)
+            sizes = [int(re.search(rb"RFC822.SIZE (\d+)", line)[1]) for line in connection.fetch("1:*", "(RFC822.SIZE)")[1]]
+        self.assertEqual(sizes, [len(data) for data in wire])
+        self.assertNotIn("Error:", target.served.server.log_tail(200))
+
     def test_order(self):
         """Many messages of one second are shown in the order of the source."""
         source, target = self.end(self.server("dovecot")), self.served()
@@ -216,6 +267,7 @@ class Accidents(MaildirCase):
         home = self.maildir("home")
         os.makedirs(home.path + "/Documents")
         self.refused(home, self.other, "usage", "source", "is no Maildir", home.path)
+        self.refused(Maildir(home.path, "?layout=fs"), self.other, "usage", "source", "is no Maildir", home.path)
         self.refused(self.other, home, "usage", "destination", "is no Maildir", "not empty")
         self.file("file", "text")
         self.refused(self.maildir("file"), self.other, "usage", "source", "is no directory")
@@ -291,22 +343,31 @@ class Accidents(MaildirCase):
 
     def test_raw(self):
         """Whatever bytes a message has, they come back; only what must be is kept raw."""
-        strange = [b"no end", b"a: b\n\nbare\nlines\n", b"a: b\r\n\r\nbare\nand\r\n", b"a: b\r\n\r\ncr\rinside\r\n",
-                   b"a: b\r\n\r\ntwo\r\r\n", b"\r\n", b"a: b\r\n\r\nend\r", b"a: b\r\n\r\nnul\0\xff\r\n"]
-        first, middle, last = self.maildir("first"), self.maildir("middle"), self.maildir("last")
-        for name in ("cur", "new", "tmp"):
-            os.makedirs(f"{first.path}/{name}")
-        for number, data in enumerate(strange):
-            path = f"{first.path}/cur/170000000{number}.M000000Q{number:032x}.godwit-raw,S={len(data)}:2,"
-            with open(path, "wb") as out:
-                out.write(data)
+        first, middle, last = self.strange(), self.maildir("middle"), self.maildir("last")
         self.copy(first, middle)
         self.copy(middle, last)
         for box in (middle, last):
             lying = [open(f"{box.path}/{path}", "rb").read() for path in sorted(box.messages())]     # pylint: disable=consider-using-with
             raw = ["godwit-raw" in path for path in sorted(box.messages())]
             self.assertEqual(raw, [False, True, True, False, True, False, False, False])
-            self.assertEqual(lying, [data if kept else data.replace(b"\r\n", b"\n") for data, kept in zip(strange, raw)])
+            self.assertEqual(lying, [data if kept else data.replace(b"\r\n", b"\n") for data, kept in zip(STRANGE, raw)])
+
+    def test_interrupt(self):
+        """Ctrl-C is heard between two messages, also where no server takes part; then it goes on."""
+        box, target = self.maildir("many"), self.maildir("target")
+        os.makedirs(box.path + "/cur")
+        for number in range(4000):
+            self.file(f"many/cur/{number}.x:2,", f"Subject: {number}\n\ny\n")
+        process = self.start(box, target)
+        self.assertTrue(case.wait_until(lambda: os.path.isdir(target.path + "/cur") and len(os.listdir(target.path + "/cur")) > 100))
+        case.kill(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        outcome = self.finish(process)
+        self.assertEqual(outcome.exit, 130, outcome)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(len(target.messages()), 4000)
+        self.copy(box, target)
+        self.assertEqual(len(target.messages()), 4000)
 
     def test_disk_full(self):
         """Nothing is half there; with room it goes on. The small disk is seen by godwit's own processes only."""
@@ -453,6 +514,56 @@ class KillsOutOfMaildir(Kills):
     def test_to_cyrus(self):
         """To Cyrus."""
         self.out_of("cyrus")
+
+
+class Steps(MaildirCase):
+    """Killed at each step of the ledger in turn, between two Maildirs: no server, so that all steps can be tried."""
+
+    def prepared(self):
+        """A source with twins in three folders."""
+        box = self.maildir("source")
+        for folder in (".", ".A", ".A.B"):
+            os.makedirs(f"{box.path}/{folder}/cur")
+            for number in range(5):
+                self.file(f"source/{folder}/cur/{number}.x:2,S", f"Subject: {number // 2}\n\nthe same\n")
+        return box
+
+    @staticmethod
+    def content(box):
+        """What lies where, whatever it is called."""
+        found = []
+        for path in box.messages():
+            with open(f"{box.path}/{path}", "rb") as text:
+                found.append((os.path.dirname(path), text.read()))
+        return sorted(found)
+
+    def walk(self, role):
+        """Kill at the first step, the second ... until it comes to its end before it."""
+        source = self.prepared()
+        for step in range(1, 1000):
+            target, state = self.maildir(f"{role}{step}"), f"{self.states}-{role}{step}"
+            stopped = subprocess.run(self.command(source, target, "--settle", "0", state=state), capture_output=True, check=False,
+                                     env={**os.environ, "GODWIT_TEST_STOP": f"{role}:{step}"})
+            if stopped.returncode == 0:
+                self.assertGreater(step, 10)
+                return
+            with self.subTest(step=step):
+                outcome = self.copy(source, target, "--settle", "0", state=state)
+                self.assertEqual(self.content(target), self.content(source), outcome)
+                self.assertEqual(target.messages(visible=False), [])
+        self.fail("it never came to its end")
+
+    def test_worker(self):
+        """The worker."""
+        self.walk("worker")
+
+    def test_worker_durable(self):
+        """The worker, once all that it said is on the disk."""
+        self.walk("durable")
+
+    def test_controller(self):
+        """The controller."""
+        self.walk("controller")
 
 
 if __name__ == "__main__":

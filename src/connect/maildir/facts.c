@@ -253,6 +253,7 @@ static bool plan_sweep(struct sweep *w, struct changes_told *told)
 		return true;
 	}
 	told->complete = !same;
+	told->gone_told = same; /* none */
 	return !same;
 }
 
@@ -281,9 +282,11 @@ int maildir_changes(struct session *s, const struct folder *f, const struct chan
 
 	*told = (struct changes_told){0};
 	w.exact = m->at->side == ERR_DESTINATION || ask->identity;
-	if (maildir_enter(m, f->raw, e) || maildir_keywords_load(m, e) || maildir_state(m, &st, e))
+	if (maildir_enter(m, f->raw, e) || maildir_state(m, &st, e))
 		return -1;
 	maildir_cursor_print(&told->cursor, &st, true);
+	if (maildir_keywords_load(m, e))
+		return -1;
 	failed = sweep(&w, told, e);
 	arena_free(&w.arena);
 	return failed;

@@ -16,7 +16,6 @@
 #include "connect/maildir/maildir.h"
 #include "wire/imap_text.h"
 
-#define DEPTH_MAX 100 /* of directories */
 #define RAW_MAX 4000u
 
 /* Names found below a directory, in byte order. */
@@ -30,6 +29,15 @@ static void names_free(struct names *n)
 {
 	free(n->names);
 	arena_free(&n->arena);
+}
+
+static void names_add(struct names *n, char *name)
+{
+	if (n->count == n->size) {
+		n->size = n->size * 2 + 16;
+		n->names = mem_grow(n->names, n->size, sizeof(*n->names));
+	}
+	n->names[n->count++] = name;
 }
 
 static int by_text(const void *a, const void *b)
@@ -57,11 +65,7 @@ static int read_names(int fd, struct names *n)
 		if (is_reserved(d->d_name) || fstatat(fd, d->d_name, &st, 0) ||
 		    !S_ISDIR(st.st_mode))
 			continue;
-		if (n->count == n->size) {
-			n->size = n->size * 2 + 16;
-			n->names = mem_grow(n->names, n->size, sizeof(*n->names));
-		}
-		n->names[n->count++] = arena_strdup(&n->arena, d->d_name);
+		names_add(n, arena_strdup(&n->arena, d->d_name));
 	}
 	copy = errno;
 	closedir(dir);
@@ -100,39 +104,60 @@ static bool exists(int dir, const char *path)
 
 /* ---- layouts ---- */
 
-/* Is there a folder below PATH? */
-static bool has_folder(int dir, const char *path, unsigned depth)
+/* Paths of all directories that may be folders, the root's first ones with DOTS or without. -1: one
+ * cannot be read. */
+static int walk(struct maildir *m, bool dots, struct names *all, struct err *e)
 {
-	int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct names n AUTO(names_free) = {0};
+	names_add(all, arena_strdup(&all->arena, ""));
+	for (size_t i = 0; i < all->count; i++) {
+		const char *path = all->names[i];
+		struct names n AUTO(names_free) = {0};
+		int fd, failed;
+
+		if (*path && is_link(m->root, path))
+			continue;
+		fd = openat(m->root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		failed = fd < 0 || read_names(fd, &n);
+		if (failed)
+			maildir_failed(m, CAUSE_FOLDER_GONE, "cannot read", path, e);
+		if (fd >= 0)
+			close(fd);
+		if (failed)
+			return -1;
+		for (size_t k = 0; k < n.count; k++)
+			if ((*path || dots || n.names[k][0] != '.') &&
+			    strlen(path) + strlen(n.names[k]) < RAW_MAX)
+				names_add(all, arena_printf(&all->arena, "%s%s%s", path,
+						   *path ? "/" : "", n.names[k]));
+	}
+	qsort(all->names, all->count, sizeof(*all->names), by_text);
+	return 0;
+}
+
+static bool has_nested(struct maildir *m)
+{
+	struct names all AUTO(names_free) = {0};
 	bool found = false;
 
-	if (fd < 0)
-		return false;
-	read_names(fd, &n);
-	for (size_t i = 0; i < n.count && !found; i++)
-		found =
-		    is_folder(fd, n.names[i]) || (depth < DEPTH_MAX && !is_link(fd, n.names[i]) &&
-						     has_folder(fd, n.names[i], depth + 1));
-	close(fd);
+	walk(m, false, &all, NULL); /* what cannot be read is told when it is listed */
+	for (size_t i = 0; i < all.count && !found; i++)
+		found = *all.names[i] && is_folder(m->root, all.names[i]);
 	return found;
 }
 
 int maildir_detect(struct maildir *m, enum endpoint_layout *out, struct err *e)
 {
 	struct names n AUTO(names_free) = {0};
-	bool dots = false, plain = false;
+	bool dots = false, plain;
 
-	*out = m->at->layout;
-	if (*out != LAYOUT_DETECT)
-		return 0;
 	if (read_names(m->root, &n))
 		return maildir_failed(m, CAUSE_FOLDER_GONE, "cannot read", "", e);
-	for (size_t i = 0; i < n.count; i++) {
-		bool *kind = n.names[i][0] == '.' ? &dots : &plain;
-
-		*kind = *kind || is_folder(m->root, n.names[i]) ||
-			(kind == &plain && has_folder(m->root, n.names[i], 0));
+	for (size_t i = 0; i < n.count && !dots; i++)
+		dots = n.names[i][0] == '.' && is_folder(m->root, n.names[i]);
+	plain = has_nested(m);
+	if (m->at->layout != LAYOUT_DETECT) {
+		*out = dots || plain ? m->at->layout : LAYOUT_DETECT;
+		return 0;
 	}
 	if (dots && plain) {
 		err_set(e, CAUSE_USAGE, ERR_RUN,
@@ -251,28 +276,17 @@ static int list_dots(struct maildir *m, struct folder_list *out, struct err *e)
 	return 0;
 }
 
-static int list_below(
-    struct maildir *m, struct folder_list *out, const char *path, unsigned depth, struct err *e)
+static int list_nested(struct maildir *m, struct folder_list *out, struct err *e)
 {
-	int fd = openat(m->root, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct names n AUTO(names_free) = {0};
-	int failed = fd < 0 || read_names(fd, &n);
+	struct names all AUTO(names_free) = {0};
 
-	if (failed)
-		maildir_failed(m, CAUSE_FOLDER_GONE, "cannot read", path, e);
-	if (fd >= 0)
-		close(fd);
-	for (size_t i = 0; !failed && i < n.count; i++) {
-		char *raw = arena_printf(&n.arena, "%s%s%s", path, *path ? "/" : "", n.names[i]);
-
-		if (strlen(raw) > RAW_MAX || depth > DEPTH_MAX)
-			continue;
-		failed = is_folder(m->root, raw) && add_folder(m, out, raw, e);
-		maildir_leave(m);
-		if (!failed && !is_link(m->root, raw))
-			failed = list_below(m, out, raw, depth + 1, e);
-	}
-	return failed ? -1 : 0;
+	if (walk(m, true, &all, e))
+		return -1;
+	for (size_t i = 0; i < all.count; i++)
+		if (*all.names[i] && is_folder(m->root, all.names[i]) &&
+		    add_folder(m, out, all.names[i], e))
+			return -1;
+	return 0;
 }
 
 int maildir_list(struct session *s, struct folder_list *out, struct err *e)
@@ -288,8 +302,7 @@ int maildir_list(struct session *s, struct folder_list *out, struct err *e)
 		failed = add_folder(m, out, MAILDIR_ROOT, e);
 	maildir_leave(m);
 	if (!failed)
-		failed =
-		    m->layout == LAYOUT_FS ? list_below(m, out, "", 0, e) : list_dots(m, out, e);
+		failed = m->layout == LAYOUT_FS ? list_nested(m, out, e) : list_dots(m, out, e);
 	maildir_leave(m);
 	return failed || maildir_subscriptions_read(m, out, e) ? -1 : 0;
 }

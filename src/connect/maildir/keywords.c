@@ -85,13 +85,14 @@ static void break_stale(int dir, const char *name)
 	close(fd);
 }
 
-/* A file of ours in DIR with that text, in whatever state an earlier one was left. */
+/* A file of ours in DIR with that text; what an earlier run left there is no more. */
 static int write_new(int dir, const char *name, struct view text, bool durable)
 {
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct stat owner;
-	int failed;
+	int fd, failed;
 
+	unlinkat(dir, name, 0);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -1;
 	if (!fstat(dir, &owner))

@@ -203,7 +203,8 @@ int maildir_replace(struct maildir *m, int dir, const char *name, struct view te
 int maildir_list(struct session *s, struct folder_list *out, struct err *e);
 int maildir_make(struct session *s, struct view from, char *const *parts, size_t depth,
     enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
-/* Which layout is there? 0 with LAYOUT_DETECT = none. -1: both, or it cannot be read. */
+/* Which layout is there, or was asked for? LAYOUT_DETECT = there are no folders (besides the inbox).
+ * -1: both, or it cannot be read. */
 int maildir_detect(struct maildir *m, enum endpoint_layout *out, struct err *e);
 
 /* ---- subscriptions.c ---- */
@@ -250,14 +251,14 @@ struct maildir_reader {
 /* Open what lies under ENTRY. 0; 1 = it is not there (any more), or is no file to be read (errno
  * ELOOP: a link; EISDIR and others). */
 int maildir_reader_open(
-    struct maildir_reader **r, struct maildir *m, const struct maildir_entry *entry);
+    struct maildir_reader **out, struct maildir *m, const struct maildir_entry *entry);
 void maildir_reader_close(struct maildir_reader **r);
 /* The next bytes on the wire; 0 = the end, -1 = errno. Valid until the next call. */
 int maildir_reader_next(struct maildir_reader *r, struct view *out);
 /* Read it through and go back to its beginning: its exact size on the wire. -1 = errno. */
 int maildir_reader_measure(struct maildir_reader *r, uint64_t *size);
 int maildir_want(struct session *s, struct window *w, struct err *e);
-int maildir_next(struct session *s, struct window **w, struct err *e);
+int maildir_next(struct session *s, struct window **out, struct err *e);
 
 /* ---- store.c ---- */
 

@@ -110,13 +110,19 @@ void maildir_name_parse(struct maildir_name *n, const char *name)
 
 void maildir_name_id(char *out, struct view unique)
 {
+	char hex[3];
+
 	for (size_t i = 0; i < unique.len; i++) {
 		unsigned char c = (unsigned char)unique.data[i];
 
-		if (c > 0x20 && c < 0x7f && c != '%')
+		if (c > 0x20 && c < 0x7f && c != '%') {
 			*out++ = (char)c;
-		else
-			out += sprintf(out, "%%%02x", c);
+			continue;
+		}
+		hex_encode(hex, &c, 1);
+		*out++ = '%';
+		*out++ = hex[0];
+		*out++ = hex[1];
 	}
 	*out = '\0';
 }

@@ -128,6 +128,8 @@ static bool is_same_folder(const struct maildir *m, struct view raw)
 	dir = openat(m->root, b->raw.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	found = dir >= 0 && !fstatat(dir, "cur", &there, AT_SYMLINK_NOFOLLOW) &&
 		!fstat(b->cur, &held) && held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+	if (found && b->new < 0)
+		found = fstatat(dir, "new", &there, AT_SYMLINK_NOFOLLOW) != 0;
 	close_fd(&dir);
 	return found;
 }

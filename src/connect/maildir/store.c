@@ -122,7 +122,7 @@ static int find_stored(struct maildir *m, const unsigned char *key, struct view 
 	struct maildir_box *b = &m->box;
 	const struct maildir_stored *k;
 	struct maildir_entry *entry = NULL;
-	struct maildir_stored wanted;
+	struct maildir_stored wanted = {0};
 
 	*id = (struct view){0};
 	memcpy(wanted.key, key, MAILDIR_KEY);

@@ -283,6 +283,38 @@ static void moved_twins(struct pair *p)
 	pass_idle(p);
 }
 
+/* All that was worth keeping was moved out of a folder, and then it was deleted. */
+static void moved_out_of_deleted(struct pair *p)
+{
+	move(&p->source, "Old", "Work", "h");
+	mock_folder_add(&p->source, "New");
+	move(&p->source, "Old", "New", "i");
+	set_flags(&p->source, "New", "i", "\\Draft");
+	box(&p->source, "Old")->name = "";
+	pass(p);
+	assert_int_equal(p->puts, 0);
+	assert_int_equal(p->summary.items_moved, 2);
+	assert_int_equal(count(&p->target, "Old", ""), 0);
+	assert_int_equal(count(&p->target, "Work", "h") + count(&p->target, "New", "i"), 2);
+	assert_string_equal(flags_of(&p->target, "New", "i"), "\\Draft");
+	pass_idle(p);
+}
+
+/* The ids that we know of the folder it is to be moved from mean others now. */
+static void moved_from_renumbered(struct pair *p)
+{
+	delete (&p->target, "INBOX", "a");
+	mock_renumber(box(&p->target, "INBOX"));
+	move(&p->source, "INBOX", "Work", "a");
+	move(&p->source, "INBOX", "Work", "d");
+	pass(p);
+	assert_int_equal(p->summary.items_moved, 1);
+	assert_int_equal(count(&p->target, "INBOX", ""), 3);
+	assert_int_equal(count(&p->target, "Work", "d"), 1);
+	assert_int_equal(count(&p->target, "Work", ""), p->puts + 3);
+	pass_idle(p);
+}
+
 static void deleted_at_source(struct pair *p)
 {
 	delete (&p->source, "INBOX", "a");
@@ -354,7 +386,7 @@ static void dry_run(struct pair *p)
 		pass(p);
 		assert_int_equal(p->puts, 0);
 		assert_int_equal(p->summary.planned_moves, 1);
-		assert_int_equal(p->summary.planned_items, 2); /* the moved one is new, too */
+		assert_int_equal(p->summary.planned_items, 1);
 		assert_int_equal(p->summary.planned_marks, 1);
 		assert_int_equal(p->summary.planned_folders, 1);
 		assert_int_equal(count(&p->target, "INBOX", ""), 5);
@@ -534,6 +566,16 @@ static void target_rewrites(struct pair *p)
 	pass(p);
 	assert_int_equal(p->puts, 1);
 	assert_int_equal(count(&p->target, "New", ""), 4);
+	pass_idle(p);
+}
+
+/* The source's folder is as it was: that alone tells nothing of the destination's. */
+static void target_restored_unasked(struct pair *p)
+{
+	mock_restore(box(&p->target, "INBOX"), 3, 3);
+	pass(p);
+	assert_int_equal(p->puts, p->target.manners.condstore ? 3 : 0); /* else its list tells nothing */
+	assert_int_equal(count(&p->target, "INBOX", ""), 2 + p->puts);
 	pass_idle(p);
 }
 
@@ -724,6 +766,8 @@ static void test_stopped_everywhere(void **state)
 CASE(moved_at_source)
 CASE(moved_into_new)
 CASE(moved_twins)
+CASE(moved_out_of_deleted)
+CASE(moved_from_renumbered)
 CASE(deleted_at_source)
 CASE(mirror_spares)
 CASE(mirror_has_a_limit)
@@ -739,6 +783,7 @@ CASE(source_restored)
 CASE(source_restored_and_busy)
 CASE(target_restored)
 CASE(target_rewrites)
+CASE(target_restored_unasked)
 CASE(ledger_lost)
 CASE(ledger_rebuilt)
 CASE(adopts)
@@ -749,6 +794,8 @@ int main(void)
 	    cmocka_unit_test(test_moved_at_source),
 	    cmocka_unit_test(test_moved_into_new),
 	    cmocka_unit_test(test_moved_twins),
+	    cmocka_unit_test(test_moved_out_of_deleted),
+	    cmocka_unit_test(test_moved_from_renumbered),
 	    cmocka_unit_test(test_deleted_at_source),
 	    cmocka_unit_test(test_mirror_spares),
 	    cmocka_unit_test(test_mirror_has_a_limit),
@@ -764,6 +811,7 @@ int main(void)
 	    cmocka_unit_test(test_source_restored_and_busy),
 	    cmocka_unit_test(test_target_restored),
 	    cmocka_unit_test(test_target_rewrites),
+	    cmocka_unit_test(test_target_restored_unasked),
 	    cmocka_unit_test(test_ledger_lost),
 	    cmocka_unit_test(test_ledger_rebuilt),
 	    cmocka_unit_test(test_adopts),

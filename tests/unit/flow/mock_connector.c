@@ -342,8 +342,12 @@ static int mock_list(struct session *session, struct folder_list *out, struct er
 	folder_list_free(out);
 	for (size_t i = 0; i < s->server->folder_count; i++) {
 		const struct mock_folder *from = &s->server->folders[i];
-		struct folder *f = folder_list_add(out);
+		struct folder *f;
 		struct cursor c;
+
+		if (!*from->name)
+			continue; /* deleted */
+		f = folder_list_add(out);
 
 		print_cursor(s, from, &c);
 		f->raw = view_of(arena_strdup(&out->arena, from->name));

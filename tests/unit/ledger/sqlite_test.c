@@ -142,7 +142,7 @@ static void expect_fault(const char *dir, const char *part)
 
 	assert_int_equal(store_sqlite_open(&s, dir, &e), -1);
 	assert_null(s);
-	assert_int_equal(e.cause, CAUSE_STATE);
+	assert_int_equal(e.cause, strstr(part, "damaged") ? CAUSE_DAMAGED : CAUSE_STATE);
 	assert_int_equal(e.scope, ERR_RUN);
 	if (!strstr(e.text, part))
 		fail_msg("\"%s\" does not say \"%s\"", e.text, part);
@@ -166,7 +166,8 @@ static void expect_broken(struct store *s, const char *part)
 	assert_int_equal(s->ops->get(s, &key, 1, suite_take, &seen, &e[4]), -1);
 	assert_int_equal(ticket, 77);
 	for (size_t i = 0; i < COUNT_OF(e); i++) {
-		assert_int_equal(e[i].cause, CAUSE_STATE);
+		assert_int_equal(
+		    e[i].cause, strstr(part, "damaged") ? CAUSE_DAMAGED : CAUSE_STATE);
 		assert_string_equal(e[i].text, e[0].text);
 	}
 	if (!strstr(e[0].text, part))

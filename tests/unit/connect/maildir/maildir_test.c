@@ -238,7 +238,7 @@ static void test_since(void **state)
 	assert_true(h.told.complete && h.count == 1);
 	before = h.told.cursor;
 	hear(s, &inbox, &since, &h);
-	assert_true(!h.told.complete && !h.told.reset && !h.count);
+	assert_true(!h.told.complete && !h.told.reset && !h.count && h.told.gone_told);
 	assert_int_equal(h.told.total, 1);
 	assert_true(cursor_same(&fresh, &before));
 	move("m/cur/1.a:2,", "m/cur/1.a:2,S");
@@ -286,6 +286,25 @@ static void test_incarnation(void **state)
 	assert_int_equal(mkdir(path("m/.B/cur"), 0700), 0);
 	assert_int_equal(maildir_connector.now(s, &f, &two, &e), 0);
 	assert_false(cursor_same(&one, &two));
+	close_it(s);
+}
+
+/* new/ may be missing, and come later. */
+static void test_new_comes(void **state)
+{
+	struct heard h = {0};
+	struct session *s;
+
+	(void)state;
+	assert_int_equal(mkdir(path("m"), 0700), 0);
+	assert_int_equal(mkdir(path("m/cur"), 0700), 0);
+	s = open_at("m", ERR_SOURCE, LAYOUT_DETECT);
+	hear(s, &inbox, &(struct changes_ask){0}, &h);
+	assert_int_equal(h.count, 0);
+	assert_int_equal(mkdir(path("m/new"), 0700), 0);
+	write_file("m/new/1.a", "a\n");
+	hear(s, &inbox, &(struct changes_ask){0}, &h);
+	assert_int_equal(h.count, 1);
 	close_it(s);
 }
 
@@ -859,6 +878,7 @@ int main(void)
 	    TEST(test_facts),
 	    TEST(test_since),
 	    TEST(test_incarnation),
+	    TEST(test_new_comes),
 	    TEST(test_renamed_meanwhile),
 	    TEST(test_read),
 	    TEST(test_stream),
