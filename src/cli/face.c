@@ -173,7 +173,8 @@ int face_exit_code(const struct copy_summary *summary, const struct err *e)
 	if (e)
 		return cause_exit(e->cause) ? cause_exit(e->cause) : cause_exit(CAUSE_BUG);
 	assert(summary);
-	return summary->not_copied || summary->folders_failed || !summary->checked;
+	return summary->not_copied || summary->folders_failed || summary->deletions_held ||
+	       !summary->checked;
 }
 
 static void print_report(struct face *f, const struct copy_summary *summary, bool ended)

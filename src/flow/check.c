@@ -25,7 +25,7 @@ int check_same_target(
 		    job->target_name);
 	}
 	m->target = *now;
-	return first ? ledger_save_folder(l->ledger, m, e) : 0;
+	return first && !l->options->dry_run ? ledger_save_folder(l->ledger, m, e) : 0;
 }
 
 void check_expect(struct folder_job *job, const struct expectation *x)

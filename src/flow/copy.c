@@ -145,9 +145,12 @@ int look_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	if (job->looked)
 		return 0;
+	if (reconcile_folder(l, job, e)) /* ids that do not tell what is there already */
+		return -1;
+	if (job->looked)
+		return 0; /* a dry run: that was the plan */
 	if (!l->options->dry_run &&
-	    (reconcile_folder(l, job, e) || /* ids that do not tell what is there already */
-		check_recall(l, job, e) ||  /* what an interrupted run stored: not checked yet */
+	    (check_recall(l, job, e) || /* what an interrupted run stored: not checked yet */
 		resolve_folder(l, job, false, e))) /* what it left in doubt */
 		return -1;
 	if (plan_folder(l, job, e)) /* what is new, what changed, what has gone */

@@ -287,11 +287,27 @@ static void tally(struct lane *l)
 		sum->planned_items += job->todo_count;
 		for (size_t k = 0; k < job->todo_count; k++)
 			sum->planned_bytes += job->todo[k].size;
-		sum->planned_marks += job->change_count;
 		sum->items_gone += job->vanished_count;
-		if (l->options->deletions == DELETIONS_MIRROR && !l->hold_deletions)
-			sum->planned_removals += job->vanished_count + job->memory->gone;
 	}
+}
+
+static int plan_job(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (look_job(l, job, e))
+		return -1;
+	if (!folder_list_find(&l->target_folders, job->target.raw))
+		return 0;
+	return mark_folder(l, job, e) || gone_plan(l, job, e) ? -1 : 0;
+}
+
+/* What only the destination can tell comes first. */
+static int tell_plan(struct lane *l, struct err *e)
+{
+	for (size_t i = 0; i < l->job_count; i++)
+		if (l->jobs[i].usable && try_job(l, &l->jobs[i], plan_job, e))
+			return -1;
+	tally(l);
+	return 0;
 }
 
 /* Recognise and remember, nothing else. */
@@ -325,13 +341,14 @@ static void begin_jobs(struct lane *l)
 	l->job_count = l->map.count;
 	for (size_t i = 0; i < l->job_count; i++) {
 		folders_job(l, i, &l->jobs[i]);
-		l->summary->folders_failed += !l->jobs[i].usable;
+		l->summary->folders_failed += !l->jobs[i].usable && !l->options->rebuild;
 	}
 }
 
 static int run_jobs(struct lane *l, struct err *e)
 {
 	if (l->options->rebuild) {
+		l->summary->dry_run = l->options->dry_run;
 		for (size_t i = 0; i < l->job_count; i++)
 			if (l->jobs[i].usable && try_job(l, &l->jobs[i], rebuild_job, e))
 				return -1;
@@ -339,10 +356,8 @@ static int run_jobs(struct lane *l, struct err *e)
 	}
 	if (plan_account(l, e))
 		return -1;
-	if (l->options->dry_run) {
-		tally(l);
-		return 0;
-	}
+	if (l->options->dry_run)
+		return tell_plan(l, e);
 	for (size_t i = 0; i < l->job_count; i++)
 		if (l->jobs[i].usable && run_job(l, &l->jobs[i], e))
 			return -1;

@@ -185,6 +185,15 @@ static int record(struct removal *r, struct err *e)
 	return 0;
 }
 
+/* What would be removed. */
+static int count_ours(struct removal *r, struct err *e)
+{
+	(void)e;
+	for (size_t i = 0; i < r->count; i++)
+		r->l->summary->planned_removals += r->here[i] && r->same[i];
+	return 0;
+}
+
 static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct removal r = {.l = l, .job = job};
@@ -197,7 +206,9 @@ static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 		failed = ledger_each_row(l->ledger, job->memory, take_kept, &r, e);
 	if (!failed && r.count)
 		failed = ask_source(&r, e);
-	if (!failed && r.count)
+	if (!failed && r.count && l->options->dry_run)
+		failed = look(&r, e) || count_ours(&r, e);
+	else if (!failed && r.count)
 		failed = look(&r, e) || remove_ours(&r, e) || record(&r, e);
 	free(r.rows);
 	arena_free(&r.arena);
@@ -228,6 +239,13 @@ int gone_folder(struct lane *l, struct folder_job *job, struct err *e)
 	return 0;
 }
 
+int gone_plan(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (l->options->deletions != DELETIONS_MIRROR || l->hold_deletions)
+		return 0;
+	return mirror(l, job, e);
+}
+
 /* ---- before anything is removed ---- */
 
 void gone_guard(struct lane *l)
@@ -247,7 +265,7 @@ void gone_guard(struct lane *l)
 	}
 	if (gone <= FEW || gone * 100 <= known * l->options->deletions_limit)
 		return;
-	l->hold_deletions = true;
+	l->hold_deletions = l->summary->deletions_held = true;
 	lane_exception(l, &mailbox, CAUSE_DELETIONS, (struct view){0}, "",
 	    "%llu of %llu messages are not at the source any more, and the limit is %u %%: none "
 	    "was "

@@ -189,6 +189,8 @@ int move_items(struct lane *l, struct err *e);
 /* Rows of items that went: remembered as gone, or (deletions mirrored) removed at the destination
  * where they are ours and untouched. */
 int gone_folder(struct lane *l, struct folder_job *job, struct err *e);
+/* In a dry run: how many it would remove. */
+int gone_plan(struct lane *l, struct folder_job *job, struct err *e);
 /* Before any is removed: is it more than the limit allows? */
 void gone_guard(struct lane *l);
 
@@ -229,4 +231,5 @@ int check_gone(struct lane *l, struct folder_job *job, struct err *e);
 int check_standing(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- mark.c ---- */
+/* In a dry run it counts what would travel. */
 int mark_folder(struct lane *l, struct folder_job *job, struct err *e);

@@ -125,12 +125,23 @@ static void leave_keywords(struct marking *m)
 	}
 }
 
+/* What would travel. */
+static int count_marks(struct marking *m)
+{
+	for (size_t i = 0; i < m->job->change_count; i++)
+		m->l->summary->planned_marks +=
+		    m->here[i] && (m->marks[i].add || m->marks[i].remove);
+	return 0;
+}
+
 static int mark_all(struct marking *m, struct err *e)
 {
 	if (look(m, e))
 		return -1;
 	for (size_t i = 0; i < m->job->change_count; i++)
 		decide(m, i);
+	if (m->l->options->dry_run)
+		return count_marks(m);
 	if (send_marks(m, e))
 		return -1;
 	leave_keywords(m);

@@ -9,7 +9,8 @@
  * only when their bodies were read on both sides and are the same.
  *
  * Promises: an item that is at both ends is not copied again; one that is not at the destination is
- * never taken for copied; the ledger's folder changes at one instant. Does not: copy or remove. */
+ * never taken for copied; the ledger's folder changes at one instant. In a dry
+ * run the plan is made of what was found, and the ledger left alone. Does not: copy or remove. */
 #include "flow/lane.h"
 
 #include <stdlib.h>
@@ -547,6 +548,45 @@ static void settle_expectations(struct reconciler *r)
 	job->stored_count = 0;
 }
 
+/* ---- or what they would be: in a dry run ---- */
+
+static void plan_thing(struct folder_job *job, const struct thing *s)
+{
+	plan_add(job,
+	    &(struct todo){
+		.id = arena_copy(&job->arena, s->id), .size = s->identity.size, .flags = s->flags});
+}
+
+static void plan_row(struct reconciler *r, struct memory *m)
+{
+	bool stays = renew(r, m);
+
+	if (stays && !m->source && !m->row.gone)
+		plan_vanish(r->job, &m->row);
+	else if (stays && m->source && m->row.target_id.len &&
+		 m->row.source_base != m->source->flags)
+		plan_change(r->job, &m->row, m->source->flags);
+	else if (!stays && m->source) {
+		plan_thing(r->job, m->source);
+		r->lost++;
+	}
+}
+
+/* Stands for the whole look at the folder, since the ledger stays as it is. */
+static void plan_all(struct reconciler *r, const struct cursor *source)
+{
+	struct folder_job *job = r->job;
+
+	job->told =
+	    (struct changes_told){.cursor = *source, .complete = true, .total = r->source.count};
+	for (size_t i = 0; i < r->row_count; i++)
+		plan_row(r, &r->rows[i]);
+	for (size_t i = 0; i < r->source.count; i++)
+		if (!r->source.list[i].taken)
+			plan_thing(job, &r->source.list[i]);
+	job->looked = true;
+}
+
 static void tell(struct reconciler *r)
 {
 	struct lane *l = r->l;
@@ -570,7 +610,8 @@ static int reconcile(struct reconciler *r, struct err *e)
 	struct ledger_folder *m = job->memory;
 	struct cursor now, source;
 
-	if (m->open && resolve_rest(l, job, e)) /* what was under way may still appear */
+	if (m->open && !l->options->dry_run &&
+	    resolve_rest(l, job, e)) /* what was under way may still appear */
 		return -1;
 	if (gather(l->to, l->destination, &job->target, &r->target, &now, e))
 		return -1;
@@ -586,9 +627,14 @@ static int reconcile(struct reconciler *r, struct err *e)
 	r->old_count = r->row_count;
 	if (r->old_count)
 		qsort(r->rows, r->old_count, sizeof(*r->rows), by_old_id);
-	if (match_rows(r, e) || match_strangers(r, e) || write_rows(r, &source, &now, e))
+	if (match_rows(r, e) || match_strangers(r, e))
 		return -1;
-	settle_expectations(r);
+	if (l->options->dry_run)
+		plan_all(r, &source);
+	else if (write_rows(r, &source, &now, e))
+		return -1;
+	else
+		settle_expectations(r);
 	tell(r);
 	return 0;
 }
@@ -620,6 +666,8 @@ static bool is_first(const struct lane *l, const struct folder_job *job)
 
 	if (m->cursor.text[0] || m->open || m->gone || ledger_alive(m))
 		return false;
+	if (!glance && l->options->dry_run)
+		return false; /* it would be made */
 	return !glance || !glance->has_glance || glance->messages > 0;
 }
 

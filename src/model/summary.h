@@ -32,6 +32,7 @@ struct copy_summary {
 	uint64_t items_moved;    /* within the destination, as they were at the source */
 	uint64_t items_gone;     /* found deleted at the source in this pass */
 	uint64_t items_removed;  /* of those: removed at the destination */
+	bool deletions_held;     /* more had gone than the limit allows: nothing was removed */
 	uint64_t items_left; /* left alone, because the destination's user moved or deleted them */
 	uint64_t marks;      /* items whose flags were changed */
 	/* what would be done, nothing of it was */

@@ -8,11 +8,13 @@ given is counted in its own log: that alone shows that nothing was sent twice. E
 a pass that does nothing.
 """
 
+import contextlib
 import glob
 import hashlib
 import os
 import re
 import signal
+import sqlite3
 import unittest
 
 import case
@@ -146,6 +148,29 @@ class Delta(case.ServerCase):
         self.assertEqual(facts(destination), before, f"a pass without work changed something\n{outcome}")
         self.assertEqual(outcome.of("note"), [], "it took something for new")
         return outcome
+
+    def memory(self):
+        """All that is remembered, but for the number and the time of the pass (keys that begin with p)."""
+        found = []
+        for path in glob.glob(os.path.join(self.states, "**", "ledger.db"), recursive=True):
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+                found += (row for row in database.execute("SELECT * FROM record") if not row[0].startswith(b"p"))
+        return sorted(found)
+
+    def plan(self, source, destination, *options, expect=0, **done):
+        """What a dry run says; it changes nothing at either end, nor what is remembered."""
+        before, memory = facts(destination), self.memory()
+        outcome = self.go(source, destination, "--dry-run", *options, expect=expect, **done)
+        self.assertEqual(facts(destination), before, "a dry run changed something")
+        self.assertEqual(self.memory(), memory, "a dry run remembered something")
+        return outcome.result["plan"]
+
+    @staticmethod
+    def done(outcome):
+        """The same of what was done."""
+        return {key: outcome.summary[count] for key, count in (
+            ("items", "items_stored"), ("bytes", "bytes_stored"), ("marks", "items_marked"), ("moves", "items_moved"),
+            ("removals", "items_removed"), ("folders", "folders_made"))}
 
     def is_like(self, end, expected):
         """Exactly these messages with these flags: {folder: "name name+flag+flag"}."""
@@ -308,6 +333,27 @@ class Stories(Delta):
         self.is_like(destination, expected)
         self.rest(source, destination)
 
+    def test_too_many_deletions(self):
+        """More than the limit allows: nothing is removed until it is raised."""
+        source, destination = self.prepared()
+        with Program(source) as mail:
+            mail.remove("INBOX", "a", "b", "c", "d", "e", "f", "g", "h", "i", "twin")
+            mail.remove("Work", "w1")
+            mail.add("Work", "w4")
+        plan = self.plan(source, destination, "--deletions", "mirror", expect=1)
+        self.assertEqual((plan["items"], plan["removals"]), (1, 0))
+        expected = {
+            "INBOX": "a b c d+\\seen e+\\seen+urgent f g h i twin twin", "Work": "w1 w2 w3 w4", "Old": "o1 o2", "Old/Deep": "deep",
+            "Drop": "x1 x2", "Plans": "p1 p2", "Quiet": "q1 q2"}
+        for uploads in (1, 0):
+            outcome = self.go(source, destination, "--deletions", "mirror", uploads=uploads, expect=1, items_removed=0)
+            self.assertEqual([entry["cause"] for entry in outcome.exceptions()], ["deletions"])
+            self.is_like(destination, expected)
+        loud = ("--deletions", "mirror", "--deletions-limit", "60")
+        self.go(source, destination, *loud, items_removed=12)
+        self.is_like(destination, {**expected, "INBOX": "", "Work": "w2 w3 w4"})
+        self.rest(source, destination, *loud)
+
     def test_mirrored_deletions(self):
         """Removed is what is ours and nobody touched; first in a dry run."""
         source, destination = self.prepared()
@@ -322,17 +368,15 @@ class Stories(Delta):
             mail.flag("INBOX", "b", "+\\Flagged")
             mail.remove("INBOX", "c")
             mail.add("INBOX", "own")
-        before, given = facts(destination), destination.appends()
         mirror = ("--deletions", "mirror", "--deletions-limit", "50")
-        plan = self.copy(source, destination, *mirror, "--dry-run").result["plan"]
-        self.assertEqual((facts(destination), destination.appends()), (before, given), "a dry run changed something")
+        plan = self.plan(source, destination, *mirror)
         outcome = self.go(source, destination, *mirror, uploads=1, items_moved=1, items_marked=1, items_gone=6, folders_made=1)
         self.is_like(destination, {
             "INBOX": "b+\\flagged e+\\seen+urgent f g h i own", "Work": "w2+\\seen w3 w4", "Old": "o1 o2",
             "Old/Deep": "deep", "Drop": "x1 x2", "Plans": "p1 p2", "Quiet": "d+\\seen q1 q2", "New": ""})
         self.assertEqual([entry["cause"] for entry in outcome.exceptions()], ["not-removed"])
+        self.assertEqual(plan, self.done(outcome))
         self.rest(source, destination, *mirror)
-        return plan, outcome
 
 
 class DovecotToDovecot(Stories):
@@ -459,7 +503,9 @@ class Times(Delta):
         with Program(source) as mail:
             mail.add("INBOX", "n1")
             mail.flag("INBOX", "a", "+\\Seen")
-        self.go(source, destination, uploads=1, items_marked=1)
+        plan = self.plan(source, destination)
+        outcome = self.go(source, destination, uploads=1, items_marked=1)
+        self.assertEqual(plan, self.done(outcome))
         self.rest(source, destination)
         destination.server.renumber(destination.name)
         with Program(source) as mail:
@@ -553,7 +599,9 @@ class Strangers(Delta):
             mail.add("INBOX", "a", "c", "twin", date="01-Feb-2022 10:00:00 +0000")
             mail.add("INBOX", "own")
             mail.flag("INBOX", "a", "+\\Answered")
-        self.go(source, destination, uploads=5, items_found=3, items_stored=5)
+        plan = self.plan(source, destination, items_found=3)
+        outcome = self.go(source, destination, uploads=5, items_found=3, items_stored=5)
+        self.assertEqual(plan, self.done(outcome))
         found = {"/".join(path): sorted(f"{mail.subject} {' '.join(sorted(mail.flags | mail.keywords))}".strip() for mail in mails)
                  for path, mails in destination.read().mail.items()}
         self.assertEqual(found, {"INBOX": ["a \\answered \\seen", "b \\seen", "c \\flagged work", "own", "twin", "twin", "twin"],

@@ -366,6 +366,7 @@ static void mirror_has_a_limit(struct pair *p)
 	pass(p);
 	assert_int_equal(p->summary.items_removed, 0);
 	assert_int_equal(p->causes[CAUSE_DELETIONS], 1);
+	assert_true(p->summary.deletions_held);
 	assert_int_equal(count(&p->target, "INBOX", ""), 35);
 	p->options.deletions_limit = 60;
 	pass(p);
@@ -380,6 +381,10 @@ static void dry_run(struct pair *p)
 	p->options.deletions = DELETIONS_MIRROR;
 	move(&p->source, "INBOX", "Work", "a");
 	delete (&p->source, "INBOX", "b");
+	delete (&p->source, "INBOX", "d");
+	delete (&p->source, "INBOX", "e");
+	delete (&p->target, "INBOX", "d");
+	set_flags(&p->target, "INBOX", "e", "\\Flagged");
 	deliver(&p->source, "Fresh", "new", "");
 	set_flags(&p->source, "INBOX", "c", "\\Flagged");
 	for (int i = 0; i < 2; i++) { /* and what it said once it says again */
@@ -389,7 +394,9 @@ static void dry_run(struct pair *p)
 		assert_int_equal(p->summary.planned_items, 1);
 		assert_int_equal(p->summary.planned_marks, 1);
 		assert_int_equal(p->summary.planned_folders, 1);
-		assert_int_equal(count(&p->target, "INBOX", ""), 5);
+		assert_int_equal(
+		    p->summary.planned_removals, 1); /* one is touched, one not there */
+		assert_int_equal(count(&p->target, "INBOX", ""), 4);
 		assert_null(mock_folder_find(&p->target, view_of("Fresh")));
 	}
 	p->options.dry_run = false;
@@ -398,6 +405,43 @@ static void dry_run(struct pair *p)
 	assert_int_equal(p->summary.items_removed, 1);
 	assert_int_equal(p->puts, 1);
 	assert_string_equal(flags_of(&p->target, "INBOX", "c"), "\\Flagged");
+	pass_idle(p);
+}
+
+static void dry(struct pair *p)
+{
+	p->options.dry_run = true;
+	pass(p);
+	p->options.dry_run = false;
+	assert_int_equal(p->puts, 0);
+	assert_int_equal(p->causes[CAUSE_FOLDER_RESET], 0);
+}
+
+/* What would be recognised is not announced as to be copied. */
+static void dry_run_recognises(struct pair *p)
+{
+	mock_renumber(box(&p->source, "INBOX"));
+	deliver(&p->source, "INBOX", "new", "");
+	set_flags(&p->source, "INBOX", "a", "\\Flagged");
+	for (int i = 0; i < 2; i++) {
+		dry(p);
+		assert_int_equal(p->summary.planned_items, 1);
+		assert_int_equal(p->summary.planned_marks, 1);
+	}
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(p->summary.marks, 1);
+	pass_idle(p);
+	memory_disk_free(&p->disk);
+	memory_disk_new(&p->disk);
+	deliver(&p->source, "INBOX", "newer", "");
+	dry(p);
+	assert_int_equal(p->summary.planned_items, 1);
+	assert_int_equal(p->summary.planned_marks, 0); /* they have their flags */
+	assert_int_equal(p->summary.items_found, 10);
+	pass(p);
+	assert_int_equal(p->puts, 1);
+	assert_int_equal(p->summary.items_found, 10);
 	pass_idle(p);
 }
 
@@ -574,7 +618,8 @@ static void target_restored_unasked(struct pair *p)
 {
 	mock_restore(box(&p->target, "INBOX"), 3, 3);
 	pass(p);
-	assert_int_equal(p->puts, p->target.manners.condstore ? 3 : 0); /* else its list tells nothing */
+	assert_int_equal(
+	    p->puts, p->target.manners.condstore ? 3 : 0); /* else its list tells nothing */
 	assert_int_equal(count(&p->target, "INBOX", ""), 2 + p->puts);
 	pass_idle(p);
 }
@@ -772,6 +817,7 @@ CASE(deleted_at_source)
 CASE(mirror_spares)
 CASE(mirror_has_a_limit)
 CASE(dry_run)
+CASE(dry_run_recognises)
 CASE(renamed_at_source)
 CASE(users_hand)
 CASE(both_moved)
@@ -800,6 +846,7 @@ int main(void)
 	    cmocka_unit_test(test_mirror_spares),
 	    cmocka_unit_test(test_mirror_has_a_limit),
 	    cmocka_unit_test(test_dry_run),
+	    cmocka_unit_test(test_dry_run_recognises),
 	    cmocka_unit_test(test_renamed_at_source),
 	    cmocka_unit_test(test_users_hand),
 	    cmocka_unit_test(test_both_moved),
