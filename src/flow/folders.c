@@ -139,7 +139,7 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 		l->summary->planned_folders += !there && !m->renamed;
 		return 0;
 	}
-	if (looks && !there)
+	if (looks && (!there || !there->selectable))
 		return 0;
 	if (there && there->selectable && (looks || !subscribe || there->subscribed))
 		raw = there->raw;
