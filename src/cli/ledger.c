@@ -56,6 +56,18 @@ static void pairs_free(struct pairs *p)
 	arena_free(&p->arena);
 }
 
+/* In a dry run all was tried, and is dropped when the ledger is closed. */
+static int commit(const struct offline *o, struct inspect *i, struct err *e)
+{
+	struct buf text AUTO(buf_free) = BUF_INIT(200);
+
+	if (!o->dry_run)
+		return inspect_commit(i, e);
+	buf_add_text(&text, "This was a dry run: it can be done, and nothing was changed.\n");
+	offline_print(&text);
+	return 0;
+}
+
 /* ---- locks ---- */
 
 struct locks {
@@ -243,7 +255,7 @@ static int rename_pairs(struct offline *o, struct inspect *i, struct pairs *pair
 		    inspect_rename(i, &pairs->list[n].names, &to, e))
 			return -1;
 	}
-	return inspect_commit(i, e);
+	return commit(o, i, e);
 }
 
 static int run_rename(struct offline *o, struct inspect *i, struct err *e)
@@ -465,7 +477,7 @@ static int run_import(struct offline *o, struct inspect *i, struct err *e)
 	if (!in)
 		return err_set(
 		    e, CAUSE_USAGE, ERR_RUN, "cannot read %s: %s", path, strerror(errno));
-	failed = inspect_begin(i, e) || import_lines(&m, in, e) || inspect_commit(i, e);
+	failed = inspect_begin(i, e) || import_lines(&m, in, e) || commit(o, i, e);
 	if (path)
 		fclose(in);
 	return failed ? -1 : 0;

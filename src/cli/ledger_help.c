@@ -46,6 +46,7 @@ const char *const ledger_help[] = {
     "            both ends, and copy nothing. A damaged file is kept under another\n"
     "            name. (A copy recognises by itself; rebuild does nothing else.)\n"
     "\n"
+    "With -n, --dry-run, rename, import and rebuild only try, and change nothing.\n"
     "Rename, export and import refuse to work on a pair while a copy runs to its\n"
     "destination.\n",
     OPTIONS,

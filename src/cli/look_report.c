@@ -104,6 +104,7 @@ static void print_counts(struct buf *out, const struct verify_summary *s)
 static void print_verdict(
     struct buf *out, const struct face *f, const struct verify_summary *s, int code)
 {
+	AUTO(buf_free) struct buf parts = BUF_INIT(1000);
 	const struct verdict *v = &s->all;
 
 	if (!code) {
@@ -116,18 +117,17 @@ static void print_verdict(
 		buf_add_text(out, ".\n");
 		return;
 	}
-	buf_add_text(out, "\nNOT THE SAME");
-	add_part(out, v->missing, "missing");
-	add_part(out, v->bytes, "with other bytes");
-	add_part(out, v->sizes, "of another size");
-	add_part(out, v->dates, "with another date");
-	add_part(out, v->flags, "with other flags");
-	add_part(out, v->unread, "that could not be read");
-	add_part(out, f->args->exact ? v->extra : 0, "only at the destination");
-	add_part(out, f->args->exact ? v->altered : 0, "altered by the destination's server");
-	add_part(out, s->folders_missing, "folders not at the destination");
-	add_part(out, s->folders_failed, "folders not compared");
-	buf_add_text(out, ".\n");
+	add_part(&parts, v->missing, "missing");
+	add_part(&parts, v->bytes, "with other bytes");
+	add_part(&parts, v->sizes, "of another size");
+	add_part(&parts, v->dates, "with another date");
+	add_part(&parts, v->flags, "with other flags");
+	add_part(&parts, v->unread, "that could not be read");
+	add_part(&parts, f->args->exact ? v->extra : 0, "only at the destination");
+	add_part(&parts, f->args->exact ? v->altered : 0, "altered by the destination's server");
+	add_part(&parts, s->folders_missing, "folders not at the destination");
+	add_part(&parts, s->folders_failed, "folders not compared");
+	buf_printf(out, "\nNOT THE SAME:%s.\n", parts.len ? parts.data + 1 : "");
 }
 
 void verify_report_print(struct buf *out, const struct face *f, const void *summary, bool ended)

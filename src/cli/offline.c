@@ -19,6 +19,7 @@ static const char *const output_names[] = {"text", "json", NULL};
 static const struct option_spec specs[] = {
     {"state", .kind = OPTION_TEXT, AT(state)},
     {"output", .kind = OPTION_CHOICE, .choices = output_names, AT(output)},
+    {"dry-run", .letter = 'n', .kind = OPTION_FLAG, AT(dry_run)},
     {"help", .letter = 'h', .kind = OPTION_FLAG, AT(help)},
 };
 

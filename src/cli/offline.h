@@ -8,7 +8,7 @@ struct offline {
 	/* options */
 	const char *state;
 	int output; /* enum output_form */
-	bool help;
+	bool help, dry_run;
 	/* made of them */
 	const char *dir;
 	const char *operands[4];

@@ -341,13 +341,14 @@ static void begin_jobs(struct lane *l)
 	l->job_count = l->map.count;
 	for (size_t i = 0; i < l->job_count; i++) {
 		folders_job(l, i, &l->jobs[i]);
-		l->summary->folders_failed += !l->jobs[i].usable;
+		l->summary->folders_failed += !l->jobs[i].usable && !l->options->rebuild;
 	}
 }
 
 static int run_jobs(struct lane *l, struct err *e)
 {
 	if (l->options->rebuild) {
+		l->summary->dry_run = l->options->dry_run;
 		for (size_t i = 0; i < l->job_count; i++)
 			if (l->jobs[i].usable && try_job(l, &l->jobs[i], rebuild_job, e))
 				return -1;

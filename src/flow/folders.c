@@ -128,23 +128,26 @@ static int make_folder(struct lane *l, struct name_map_entry *entry, struct err 
 {
 	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
 	bool subscribe = entry->source->subscribed && !m->subscribed;
+	bool looks = l->options->dry_run || l->options->rebuild; /* nothing is made */
 	const struct folder *there;
 	struct view raw;
 
-	if (m->renamed && !l->options->dry_run && rename_target(l, entry, m, e))
+	if (m->renamed && !looks && rename_target(l, entry, m, e))
 		return -1;
 	there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	if (l->options->dry_run) {
 		l->summary->planned_folders += !there && !m->renamed;
 		return 0;
 	}
-	if (there && there->selectable && (!subscribe || there->subscribed))
+	if (looks && (!there || !there->selectable))
+		return 0;
+	if (there && there->selectable && (looks || !subscribe || there->subscribed))
 		raw = there->raw;
 	else if (l->to->make(l->destination, (struct view){0}, entry->parts, entry->depth,
 		     entry->source->role, subscribe, &l->map.arena, &raw, e))
 		return -1;
 	l->summary->folders_made += !there;
-	m->subscribed = m->subscribed || subscribe;
+	m->subscribed = m->subscribed || (subscribe && !looks);
 	return ledger_set_target(l->ledger, m, entry->parts, entry->depth, raw, e);
 }
 
@@ -303,6 +306,7 @@ void folders_job(struct lane *l, size_t index, struct folder_job *job)
 		lane_exception(l, job, CAUSE_FOLDER_LOST, (struct view){0}, "",
 		    "it was deleted at the destination, or renamed so that it cannot be told");
 	there = folder_list_find(&l->target_folders, m->target_raw);
+	job->usable = job->usable && (there || !l->options->rebuild);
 	ledger_set_objects(
 	    l->ledger, m, entry->source->object, there ? there->object : (struct view){0});
 	if (!there && l->options->dry_run) /* it would be the one of that name */

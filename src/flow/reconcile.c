@@ -35,7 +35,10 @@ struct things {
 
 struct memory {
 	struct ledger_row row;
+	struct view old_id; /* of the source; old rows are in the order of it */
 	struct thing *source, *target;
+	bool kept;
+	bool unlocated; /* stored in this pass, and its id was not told */
 };
 
 struct reconciler {
@@ -44,9 +47,9 @@ struct reconciler {
 	bool source_other, target_other; /* ids there mean other items than in the rows */
 	struct things source, target;
 	struct memory *rows;
-	size_t row_count, row_size;
-	uint64_t found; /* recognised without a row */
-	uint64_t lost;  /* rows whose copy is not at the destination any more */
+	size_t row_count, row_size, old_count; /* old rows come first */
+	uint64_t found;                        /* recognised without a row */
+	uint64_t lost; /* rows whose copy is not at the destination any more */
 	struct arena arena;
 };
 
@@ -132,9 +135,11 @@ static int take_row(void *arg, const struct ledger_row *row, struct err *e)
 	}
 	m = &r->rows[r->row_count++];
 	*m = (struct memory){.row = *row};
-	m->row.source_id = arena_copy(&r->arena, row->source_id);
+	m->row.source_id = m->old_id = arena_copy(&r->arena, row->source_id);
 	m->row.target_id = arena_copy(&r->arena, row->target_id);
 	m->row.reason = arena_strdup(&r->arena, row->reason);
+	m->unlocated = row->state == ROW_STORED && !row->target_id.len &&
+		       row->pass == ledger_pass(r->l->ledger);
 	return 0;
 }
 
@@ -491,7 +496,7 @@ static int write_rows(
 	next->source = *source;
 	next->target = *now;
 	for (size_t i = 0; i < r->row_count; i++) {
-		if (renew(r, &r->rows[i])) {
+		if ((r->rows[i].kept = renew(r, &r->rows[i]))) {
 			if (ledger_put(l->ledger, next, &r->rows[i].row, 0, e))
 				return -1;
 		} else if (r->rows[i].source) {
@@ -499,6 +504,48 @@ static int write_rows(
 		}
 	}
 	return ledger_succeed(l->ledger, m, next, e);
+}
+
+static int by_old_id(const void *a, const void *b)
+{
+	return view_cmp(((const struct memory *)a)->old_id, ((const struct memory *)b)->old_id);
+}
+
+/* What was stored in this pass and is recognised was seen at the destination, which is all that a check
+ * would do; the rest is stored once more. */
+static void settle_expectation(struct reconciler *r, const struct memory *m)
+{
+	struct copy_summary *sum = r->l->summary;
+
+	if (m && m->kept && m->target) {
+		sum->items_checked++;
+	} else if (m && m->kept) {
+		lane_exception(r->l, r->job, CAUSE_MISSING, m->row.source_id, "",
+		    "the destination took it, and does not show it any more");
+	} else {
+		sum->items_stored--;
+		r->job->stored_now--;
+	}
+}
+
+static void settle_expectations(struct reconciler *r)
+{
+	struct folder_job *job = r->job;
+
+	for (size_t i = 0; i < job->stored_count; i++) {
+		struct memory key = {.old_id = job->stored[i].source_id}, *m = NULL;
+
+		if (job->stored[i].uncounted)
+			continue;
+		r->l->summary->items_checked -= job->stored[i].found; /* by an id of no meaning */
+		if (r->old_count)
+			m = bsearch(&key, r->rows, r->old_count, sizeof(key), by_old_id);
+		settle_expectation(r, m);
+	}
+	for (size_t i = 0; i < r->old_count; i++)
+		if (r->rows[i].unlocated)
+			settle_expectation(r, &r->rows[i]);
+	job->stored_count = 0;
 }
 
 /* ---- or what they would be: in a dry run ---- */
@@ -575,13 +622,19 @@ static int reconcile(struct reconciler *r, struct err *e)
 	if (m->source.text[0] &&
 	    (!cursor_same(&source, &m->source) || cursor_went_back(&source, &m->source)))
 		r->source_other = true;
-	if (ledger_each_row(l->ledger, m, take_row, r, e) || match_rows(r, e) ||
-	    match_strangers(r, e))
+	if (ledger_each_row(l->ledger, m, take_row, r, e))
+		return -1;
+	r->old_count = r->row_count;
+	if (r->old_count)
+		qsort(r->rows, r->old_count, sizeof(*r->rows), by_old_id);
+	if (match_rows(r, e) || match_strangers(r, e))
 		return -1;
 	if (l->options->dry_run)
 		plan_all(r, &source);
 	else if (write_rows(r, &source, &now, e))
 		return -1;
+	else
+		settle_expectations(r);
 	tell(r);
 	return 0;
 }

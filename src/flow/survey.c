@@ -35,7 +35,8 @@ struct survey {
 	struct pair_names names;
 	struct survey_folder found;
 	uint64_t bad_dates, with_keywords;
-	bool telling; /* the sweep tells of what it meets: the source's first one */
+	uint64_t coming; /* bytes of what is not too big */
+	bool telling;    /* the sweep tells of what it meets: the source's first one */
 	struct probe candidate, probe;
 };
 
@@ -80,7 +81,10 @@ static int take_source(void *arg, const struct fact *fact, struct err *e)
 		return 0;
 	s->found.items++;
 	s->found.bytes += fact->size;
-	s->found.too_big += s->max_size && fact->size > s->max_size;
+	if (s->max_size && fact->size > s->max_size)
+		s->found.too_big++;
+	else
+		s->coming += fact->size;
 	s->bad_dates += !fact->date.known;
 	s->with_keywords += flags_has_keywords(s->pair.env.flags, fact->flags);
 	tell_item(s, fact);
@@ -114,7 +118,7 @@ static void add_folder(struct survey *s)
 {
 	struct survey_summary *sum = s->summary;
 	const struct survey_folder *f = &s->found;
-	uint64_t room = f->bytes > f->target_bytes ? f->bytes - f->target_bytes : 0;
+	uint64_t least = s->coming > f->target_bytes ? s->coming - f->target_bytes : 0;
 
 	sum->folders++;
 	sum->folders_there += f->there;
@@ -125,8 +129,8 @@ static void add_folder(struct survey *s)
 	sum->too_big += f->too_big;
 	sum->bad_dates += s->bad_dates;
 	sum->with_keywords += s->with_keywords;
-	sum->needed += room;
-	sum->needed_at_most += f->bytes;
+	sum->needed += least;
+	sum->needed_at_most += s->coming;
 }
 
 static void report_folder(struct survey *s)
@@ -147,7 +151,7 @@ static int look_at_folder(
     struct survey *s, const struct folder *source, const struct folder *target, struct err *e)
 {
 	s->found = (struct survey_folder){.there = target != NULL};
-	s->bad_dates = s->with_keywords = 0;
+	s->bad_dates = s->with_keywords = s->coming = 0;
 	probe_clear(&s->candidate);
 	s->candidate.folder = source;
 	if (target && sweep(s, s->pair.to, s->pair.destination, target, take_target, e))

@@ -21,28 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/schema.h"
+#include "ledger/records.h"
 #include "model/identity.h"
 
 #define DROP_AT_ONCE 4096u    /* records dropped in one batch */
 #define SUCCESSOR 0x80000000u /* a folder has two numbers, so that no other can inherit its rows */
-
-struct ledger {
-	struct store *store;
-	struct flags_table *flags;
-	struct ledger_hook hook;
-	unsigned char pair[SCHEMA_PAIR_SIZE];
-	const char *destination;
-	uint32_t pass;
-	struct ledger_folder *folders;
-	uint32_t last_number;
-	struct store_batch batch;
-	struct buf key, value;
-	struct arena arena; /* folders: as long as the ledger */
-	/* flag sets: the ledger's number of a table id (0 = none yet), and back */
-	uint32_t *number_of_id, *id_of_number;
-	size_t ids, numbers;
-};
 
 static void step(struct ledger *l, const char *name)
 {
@@ -52,7 +35,7 @@ static void step(struct ledger *l, const char *name)
 
 /* ---- writing ---- */
 
-static int flush(struct ledger *l, struct err *e)
+int records_flush(struct ledger *l, struct err *e)
 {
 	if (!l->batch.count)
 		return 0;
@@ -68,14 +51,14 @@ static int flush(struct ledger *l, struct err *e)
  * batch: before a group, make sure that it fits. */
 static int begin_group(struct ledger *l, struct err *e)
 {
-	return l->batch.ops.len > STORE_BATCH_MAX / 2 ? flush(l, e) : 0;
+	return l->batch.ops.len > STORE_BATCH_MAX / 2 ? records_flush(l, e) : 0;
 }
 
 static int put_record(struct ledger *l, struct err *e)
 {
 	if (!store_batch_put(&l->batch, buf_view(&l->key), buf_view(&l->value)))
 		return 0;
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	return store_batch_put(&l->batch, buf_view(&l->key), buf_view(&l->value));
 }
@@ -86,7 +69,7 @@ static int delete_record(struct ledger *l, enum schema_kind kind, const struct l
 	schema_key(&l->key, kind, l->pair, f->number, id);
 	if (!store_batch_delete(&l->batch, buf_view(&l->key)))
 		return 0;
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	return store_batch_delete(&l->batch, buf_view(&l->key));
 }
@@ -212,16 +195,16 @@ static int close_intent(struct ledger *l, struct ledger_folder *f, struct view i
 
 /* ---- reading ---- */
 
-static int damaged(struct err *e, const char *what)
+int records_damaged(struct err *e, const char *what)
 {
 	return err_set(
 	    e, CAUSE_DAMAGED, ERR_RUN, "the state directory holds a damaged %s record", what);
 }
 
-static int scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair, uint32_t number,
-    store_take *take, void *arg, struct err *e)
+int records_scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair,
+    uint32_t number, store_take *take, void *arg, struct err *e)
 {
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	schema_key(&l->key, kind, pair, number, (struct view){0});
 	return l->store->ops->scan(l->store, buf_view(&l->key), (struct view){0}, 0, take, arg, e);
@@ -231,7 +214,7 @@ static int decode_row(const struct ledger *l, const struct store_row *record,
     struct ledger_row *row, struct arena *a, struct err *e)
 {
 	if (schema_key_id(record->key, &row->source_id) || schema_get_row(record->value, row, a))
-		return damaged(e, "message");
+		return records_damaged(e, "message");
 	row->source_base = flags_id(l, row->source_base);
 	row->target_base = flags_id(l, row->target_base);
 	return 0;
@@ -243,7 +226,7 @@ static int take_flags(void *arg, const struct store_row *record, struct err *e)
 	uint32_t number;
 
 	if (schema_key_number(record->key, &number) || !number)
-		return damaged(e, "flags");
+		return records_damaged(e, "flags");
 	pair_flags(l, flags_intern(l->flags, record->value), number);
 	l->last_number = number > l->last_number ? number : l->last_number;
 	return 0;
@@ -256,7 +239,7 @@ static int take_folder(void *arg, const struct store_row *record, struct err *e)
 
 	if (schema_key_number(record->key, &f->number) ||
 	    schema_get_folder(record->value, f, &l->arena))
-		return damaged(e, "folder");
+		return records_damaged(e, "folder");
 	f->next = l->folders;
 	l->folders = f;
 	return 0;
@@ -268,7 +251,7 @@ static int take_open(void *arg, const struct store_row *record, struct err *e)
 	uint32_t number;
 
 	if (schema_key_number(record->key, &number))
-		return damaged(e, "intent");
+		return records_damaged(e, "intent");
 	for (struct ledger_folder *f = l->folders; f; f = f->next)
 		if (f->number == number)
 			f->open++;
@@ -281,17 +264,17 @@ static int take_pass(void *arg, const struct store_row *record, struct err *e)
 	struct schema_pair pair;
 
 	if (schema_get_pair(record->value, &pair, &l->arena))
-		return damaged(e, "mailbox");
+		return records_damaged(e, "mailbox");
 	l->pass = pair.pass;
 	return 0;
 }
 
 static int load(struct ledger *l, const char *source, struct err *e)
 {
-	if (scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
-	    scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
-	    scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
-	    scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e))
+	if (records_scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
+	    records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
+	    records_scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
+	    records_scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e))
 		return -1;
 	schema_key(&l->key, SCHEMA_PAIR, l->pair, 0, (struct view){0});
 	schema_put_pair(
@@ -411,7 +394,7 @@ void ledger_set_objects(
 
 int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
 {
-	return put_folder(l, f, e) || flush(l, e) ? -1 : 0;
+	return put_folder(l, f, e) || records_flush(l, e) ? -1 : 0;
 }
 
 struct finding {
@@ -450,7 +433,7 @@ int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct vi
 	struct view *keys = arena_new(&scratch, count, sizeof(*keys));
 
 	memset(found, 0, count * sizeof(*found));
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	for (size_t i = 0; i < count; i++) {
 		schema_key(&l->key, SCHEMA_ROW, l->pair, f->number, ids[i]);
@@ -459,14 +442,7 @@ int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct vi
 	return l->store->ops->get(l->store, keys, count, take_found, &find, e);
 }
 
-struct walk {
-	const struct ledger *l;
-	int (*take)(void *arg, const struct ledger_row *row, struct err *e);
-	void *arg;
-	struct arena arena;
-};
-
-static int take_walk(void *arg, const struct store_row *record, struct err *e)
+int records_take(void *arg, const struct store_row *record, struct err *e)
 {
 	struct walk *w = arg;
 	struct ledger_row row = {0};
@@ -481,126 +457,9 @@ int ledger_each_row(struct ledger *l, const struct ledger_folder *f,
     int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
 {
 	struct walk w = {.l = l, .take = take, .arg = arg};
-	int result = scan(l, SCHEMA_ROW, l->pair, f->number, take_walk, &w, e);
+	int result = records_scan(l, SCHEMA_ROW, l->pair, f->number, records_take, &w, e);
 
 	arena_free(&w.arena);
-	return result;
-}
-
-/* ---- every pair that pours into one destination folder ---- */
-
-struct owner {
-	unsigned char pair[SCHEMA_PAIR_SIZE];
-	uint32_t number;
-};
-
-struct owners {
-	const char *destination;
-	struct view target_raw;
-	struct owner *list;
-	size_t count;
-	struct arena arena;
-};
-
-static void add_owner(struct owners *o, const char *key, uint32_t number)
-{
-	o->list = mem_grow(o->list, o->count + 1, sizeof(*o->list));
-	o->list[o->count].number = number;
-	memcpy(o->list[o->count++].pair, key + 1, SCHEMA_PAIR_SIZE);
-}
-
-static int take_pair_owner(void *arg, const struct store_row *record, struct err *e)
-{
-	struct owners *o = arg;
-	struct schema_pair pair;
-
-	if (record->key.len != 1 + SCHEMA_PAIR_SIZE ||
-	    schema_get_pair(record->value, &pair, &o->arena))
-		return damaged(e, "mailbox");
-	if (!strcmp(pair.destination, o->destination))
-		add_owner(o, record->key.data, 0);
-	return 0;
-}
-
-static int take_folder_owner(void *arg, const struct store_row *record, struct err *e)
-{
-	struct owners *o = arg;
-	struct ledger_folder f = {0};
-
-	if (schema_key_number(record->key, &f.number) ||
-	    schema_get_folder(record->value, &f, &o->arena))
-		return damaged(e, "folder");
-	if (view_eq(f.target_raw, o->target_raw))
-		add_owner(o, record->key.data, f.number);
-	return 0;
-}
-
-/* The folders, of every source, that pour into one destination folder: into O->list. */
-static int find_owners(struct ledger *l, struct owners *o, struct err *e)
-{
-	struct owners pairs = {.destination = l->destination};
-	int result = flush(l, e);
-
-	if (!result)
-		result = l->store->ops->scan(l->store, view_of((char[]){SCHEMA_PAIR, 0}),
-		    (struct view){0}, 0, take_pair_owner, &pairs, e);
-	for (size_t i = 0; !result && i < pairs.count; i++)
-		result = scan(l, SCHEMA_FOLDER, pairs.list[i].pair, 0, take_folder_owner, o, e);
-	free(pairs.list);
-	arena_free(&pairs.arena);
-	return result;
-}
-
-int ledger_each_owner(struct ledger *l, struct view target_raw,
-    int (*take)(void *arg, const struct ledger_row *row, struct err *e), void *arg, struct err *e)
-{
-	struct owners folders = {.target_raw = target_raw};
-	struct walk w = {.l = l, .take = take, .arg = arg};
-	int result = find_owners(l, &folders, e);
-
-	for (size_t i = 0; !result && i < folders.count; i++)
-		result = scan(
-		    l, SCHEMA_ROW, folders.list[i].pair, folders.list[i].number, take_walk, &w, e);
-	free(folders.list);
-	arena_free(&folders.arena);
-	arena_free(&w.arena);
-	return result;
-}
-
-struct claims {
-	int (*take)(void *arg, const struct identity *identity, struct err *e);
-	void *arg;
-	struct arena arena;
-};
-
-static int take_claim(void *arg, const struct store_row *record, struct err *e)
-{
-	struct claims *c = arg;
-	struct ledger_intent i = {0};
-
-	arena_clear(&c->arena);
-	if (schema_get_intent(record->value, &i, &c->arena))
-		return damaged(e, "intent");
-	return i.state == INTENT_UNLOCATED ? c->take(c->arg, &i.identity, e) : 0;
-}
-
-int ledger_each_claim(struct ledger *l, const struct ledger_folder *f,
-    int (*take)(void *arg, const struct identity *identity, struct err *e), void *arg,
-    struct err *e)
-{
-	struct owners folders = {.target_raw = f->target_raw};
-	struct claims c = {.take = take, .arg = arg};
-	int result = find_owners(l, &folders, e);
-
-	for (size_t i = 0; !result && i < folders.count; i++) {
-		const struct owner *o = &folders.list[i];
-
-		if (o->number != f->number || memcmp(o->pair, l->pair, sizeof(l->pair)))
-			result = scan(l, SCHEMA_INTENT, o->pair, o->number, take_claim, &c, e);
-	}
-	free(folders.list);
-	arena_free(&folders.arena);
-	arena_free(&c.arena);
 	return result;
 }
 
@@ -649,7 +508,7 @@ static int drop_all(struct ledger *l, enum schema_kind kind, uint32_t number, st
 
 static int drop_items(struct ledger *l, uint32_t number, struct err *e)
 {
-	return flush(l, e) || drop_all(l, SCHEMA_ROW, number, e) ||
+	return records_flush(l, e) || drop_all(l, SCHEMA_ROW, number, e) ||
 		       drop_all(l, SCHEMA_INTENT, number, e)
 		   ? -1
 		   : 0;
@@ -691,11 +550,12 @@ int ledger_succeed(
 	uint64_t ticket;
 
 	step(l, "succeed");
-	if (flush(l, e) || delete_record(l, SCHEMA_FOLDER, f, (struct view){0}, e))
+	if (records_flush(l, e) || delete_record(l, SCHEMA_FOLDER, f, (struct view){0}, e))
 		return -1;
 	*f = *next;
 	f->next = link;
-	if (put_folder(l, f, e) || flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+	if (put_folder(l, f, e) || records_flush(l, e) ||
+	    l->store->ops->barrier(l->store, &ticket, e) ||
 	    l->store->ops->wait(l->store, ticket, e))
 		return -1;
 	step(l, "succeeded");
@@ -736,7 +596,7 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 			return -1;
 		f->open++;
 	}
-	if (flush(l, e) || l->store->ops->barrier(l->store, &w->ticket, e))
+	if (records_flush(l, e) || l->store->ops->barrier(l->store, &w->ticket, e))
 		return -1;
 	step(l, "intended");
 	return 0;
@@ -815,12 +675,12 @@ static int receive_item(
 int ledger_receive(struct ledger *l, struct ledger_folder *f, const struct window *w, struct err *e)
 {
 	step(l, "receive");
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	for (size_t i = 0; i < w->count; i++)
 		if (receive_item(l, f, &w->items[i], e))
 			return -1;
-	if (put_folder(l, f, e) || flush(l, e))
+	if (put_folder(l, f, e) || records_flush(l, e))
 		return -1;
 	step(l, "received");
 	return 0;
@@ -864,7 +724,7 @@ static int take_intent(void *arg, const struct store_row *record, struct err *e)
 	struct view id;
 
 	if (schema_key_id(record->key, &id) || schema_get_intent(record->value, &i, found->arena))
-		return damaged(e, "intent");
+		return records_damaged(e, "intent");
 	i.source_id = arena_copy(found->arena, id);
 	i.flags = flags_id(found->l, i.flags);
 	i.flags_told = flags_id(found->l, i.flags_told);
@@ -884,7 +744,7 @@ int ledger_intents(struct ledger *l, const struct ledger_folder *f, struct ledge
 {
 	struct listing found = {.l = l, .arena = a};
 
-	if (scan(l, SCHEMA_INTENT, l->pair, f->number, take_intent, &found, e))
+	if (records_scan(l, SCHEMA_INTENT, l->pair, f->number, take_intent, &found, e))
 		return -1;
 	*out = found.list;
 	*count = found.count;
@@ -962,13 +822,14 @@ int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor
 
 	assert(f->open == 0);
 	step(l, "finish");
-	if (flush(l, e))
+	if (records_flush(l, e))
 		return -1;
 	f->cursor = *cursor;
 	f->floor.text[0] = '\0';
 	f->finished = l->pass;
 	f->limit = limit;
-	if (put_folder(l, f, e) || flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+	if (put_folder(l, f, e) || records_flush(l, e) ||
+	    l->store->ops->barrier(l->store, &ticket, e) ||
 	    l->store->ops->wait(l->store, ticket, e))
 		return -1;
 	step(l, "finished");

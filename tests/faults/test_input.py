@@ -480,10 +480,10 @@ class State(Case):
         with contextlib.closing(sqlite3.connect(self.database(stage))) as db:
             db.execute("PRAGMA user_version=77")
             db.commit()
-        self.check_error(stage.copy(), 30, "version 77", "version 1")
+        self.check_error(stage.copy(), 30, "version 77", "version 2")
         self.assertEqual(stage.destination.count("APPEND"), 1)
         with contextlib.closing(sqlite3.connect(self.database(stage))) as db:
-            db.execute("PRAGMA user_version=1")
+            db.execute("PRAGMA user_version=2")
             db.commit()
         self.check_idle(stage)
 

@@ -277,7 +277,11 @@ static void test_survey(void **state)
 	assert_int_equal(w.survey.keywords, SURVEY_KEYWORDS_UNKNOWN);
 	assert_false(w.survey.quota_told);
 	assert_true(w.survey.probe_bytes > 0);
-	assert_true(w.survey.needed < w.survey.needed_at_most);
+	assert_int_equal(w.survey.needed_at_most, 0); /* what is refused needs no room */
+	w.target.manners.max_size = 0;
+	look(&w, JOB_CHECK, &quick);
+	assert_int_equal(w.survey.needed_at_most, w.survey.bytes);
+	assert_true(w.survey.needed > 0 && w.survey.needed < w.survey.needed_at_most);
 	assert_int_equal(w.target.puts, 0);
 	assert_int_equal(w.target.folder_count, 2);
 	world_close(&w);

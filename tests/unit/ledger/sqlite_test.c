@@ -166,8 +166,7 @@ static void expect_broken(struct store *s, const char *part)
 	assert_int_equal(s->ops->get(s, &key, 1, suite_take, &seen, &e[4]), -1);
 	assert_int_equal(ticket, 77);
 	for (size_t i = 0; i < COUNT_OF(e); i++) {
-		assert_int_equal(
-		    e[i].cause, strstr(part, "damaged") ? CAUSE_DAMAGED : CAUSE_STATE);
+		assert_int_equal(e[i].cause, strstr(part, "damaged") ? CAUSE_DAMAGED : CAUSE_STATE);
 		assert_string_equal(e[i].text, e[0].text);
 	}
 	if (!strstr(e[0].text, part))

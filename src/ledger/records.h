@@ -1,0 +1,40 @@
+/* records.h - what ledger.c and owners.c share: the ledger itself and its way to the store. Nobody
+ * else includes it. */
+#pragma once
+
+#include "ledger/schema.h"
+
+struct ledger {
+	struct store *store;
+	struct flags_table *flags;
+	struct ledger_hook hook;
+	unsigned char pair[SCHEMA_PAIR_SIZE];
+	const char *destination;
+	uint32_t pass;
+	struct ledger_folder *folders;
+	uint32_t last_number;
+	struct store_batch batch;
+	struct buf key, value;
+	struct arena arena; /* folders: as long as the ledger */
+	/* flag sets: the ledger's number of a table id (0 = none yet), and back */
+	uint32_t *number_of_id, *id_of_number;
+	size_t ids, numbers;
+};
+
+/* What was gathered goes to the store. */
+int records_flush(struct ledger *l, struct err *e);
+/* Records of one kind below a pair and a folder's number (0 = all), flushed before. */
+int records_scan(struct ledger *l, enum schema_kind kind, const unsigned char *pair,
+    uint32_t number, store_take *take, void *arg, struct err *e);
+/* WHAT is malformed: cause damaged, scope run. */
+int records_damaged(struct err *e, const char *what);
+
+/* Rows on their way to TAKE: records_take is the store's callback, ARG is this. */
+struct walk {
+	const struct ledger *l;
+	int (*take)(void *arg, const struct ledger_row *row, struct err *e);
+	void *arg;
+	struct arena arena;
+};
+
+int records_take(void *arg, const struct store_row *record, struct err *e);
