@@ -58,7 +58,7 @@ static void print_overview(int fd)
 	char usage[60];
 
 	buf_add_text(&out,
-	    "godwit copies mailboxes between IMAP servers: every message once, unchanged.\n\n"
+	    "godwit copies mailboxes between IMAP servers and Maildirs: every message once.\n\n"
 	    "  godwit copy imaps://anna@old.example imaps://anna@new.example\n\n"
 	    "Commands:\n");
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
