@@ -354,7 +354,7 @@ int copy_run(struct copy_summary *summary, const struct copy_options *options,
 	    lock_take(&lock, options->state_dir, options->destination.identity, self, e))
 		return -1;
 	failed = run_copy(&c, options, e);
-	if (failed && e->cause == CAUSE_DAMAGED && options->rebuild)
+	if (failed && e->cause == CAUSE_DAMAGED && options->rebuild && !options->dry_run)
 		failed = begin_anew(&c, options, e);
 	*summary = all.copy;
 	return failed ? -1 : 0;

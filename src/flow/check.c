@@ -371,6 +371,8 @@ int check_standing(struct lane *l, struct folder_job *job, struct err *e)
 
 	l->summary->not_copied += job->memory->refused + job->memory->owed;
 	l->summary->items_before += job->memory->stored - job->stored_now;
+	if (job->memory->found > job->found_now)
+		l->summary->items_before += job->memory->found - job->found_now;
 	if (!job->memory->refused && !job->memory->owed)
 		return 0;
 	return ledger_each_row(l->ledger, job->memory, take_standing, &c, e);

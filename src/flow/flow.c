@@ -313,7 +313,13 @@ static int tell_plan(struct lane *l, struct err *e)
 /* Recognise and remember, nothing else. */
 static int rebuild_job(struct lane *l, struct folder_job *job, struct err *e)
 {
-	return reconcile_folder(l, job, e);
+	const struct ledger_folder *m = job->memory;
+
+	if (reconcile_folder(l, job, e))
+		return -1;
+	l->summary->folders++;
+	l->summary->items_before += m->stored + m->found - job->found_now;
+	return 0;
 }
 
 static int prepare(struct lane *l, struct err *e)

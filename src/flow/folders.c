@@ -306,11 +306,11 @@ void folders_job(struct lane *l, size_t index, struct folder_job *job)
 		lane_exception(l, job, CAUSE_FOLDER_LOST, (struct view){0}, "",
 		    "it was deleted at the destination, or renamed so that it cannot be told");
 	there = folder_list_find(&l->target_folders, m->target_raw);
-	job->usable = job->usable && (there || !l->options->rebuild);
 	ledger_set_objects(
 	    l->ledger, m, entry->source->object, there ? there->object : (struct view){0});
 	if (!there && l->options->dry_run) /* it would be the one of that name */
 		there = mapping_find_path(&l->target_folders, entry->parts, entry->depth);
 	if (there)
 		job->target.raw = there->raw;
+	job->usable = job->usable && (there || !l->options->rebuild);
 }

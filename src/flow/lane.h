@@ -105,6 +105,7 @@ struct folder_job {
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
 	uint64_t stored_now, bytes_now;
+	uint64_t found_now; /* recognised at the destination */
 	uint64_t planned, planned_bytes;      /* at the last planning: to do */
 	uint64_t stored_before, bytes_before; /* and done before it */
 	unsigned floor_session; /* the lane's session in which now() was asked; 0 = none */

@@ -592,6 +592,7 @@ static void tell(struct reconciler *r)
 	struct lane *l = r->l;
 
 	l->summary->items_found += r->found;
+	r->job->found_now += r->found;
 	if (r->found)
 		lane_note(l, "%s: %llu messages were at the destination already", r->job->name,
 		    (unsigned long long)r->found);

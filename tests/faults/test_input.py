@@ -487,6 +487,22 @@ class State(Case):
             db.commit()
         self.check_idle(stage)
 
+    def test_rebuild(self):
+        """A damaged ledger is made anew from both ends; a dry run leaves it alone."""
+        stage = self.begin()
+        path = self.database(stage)
+        with open(path, "r+b") as file:
+            file.write(b"x" * 8192)
+        self.check_error(stage.copy(), 30, "damaged")
+        words = stage.command()
+        words[1:2] = ["ledger", "rebuild"]
+        for option, code in ("--dry-run", 30), ("--quiet", 0):
+            done = subprocess.run([*words[:3], option, *words[3:]], capture_output=True, check=False)
+            self.assertEqual(done.returncode, code, done)
+            self.assertEqual(os.path.exists(path + ".damaged-1"), code == 0)
+        self.check_idle(stage)
+        self.assertEqual(stage.destination.count("APPEND"), 1)
+
     def test_not_a_database(self):
         stage = self.stage(mails(1))
         os.makedirs(stage.state_dir)
