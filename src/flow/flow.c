@@ -300,12 +300,30 @@ static int plan_job(struct lane *l, struct folder_job *job, struct err *e)
 	return mark_folder(l, job, e) || gone_plan(l, job, e) ? -1 : 0;
 }
 
+/* Behind all folders that are there, so that what moved out of one that is not has moved. */
+static int leave_deserted(struct lane *l, struct err *e)
+{
+	unsigned tries = 0;
+
+	while (lane_connect(l, e) || gone_deserted(l, e)) {
+		if (e->scope <= ERR_FOLDER) {
+			lane_note(l, "what went with its folder stays: %s", e->text);
+			return 0;
+		}
+		if (mend(l, NULL, &tries, e))
+			return -1;
+	}
+	return 0;
+}
+
 /* What only the destination can tell comes first. */
 static int tell_plan(struct lane *l, struct err *e)
 {
 	for (size_t i = 0; i < l->job_count; i++)
 		if (l->jobs[i].usable && try_job(l, &l->jobs[i], plan_job, e))
 			return -1;
+	if (leave_deserted(l, e))
+		return -1;
 	tally(l);
 	return 0;
 }
@@ -367,7 +385,7 @@ static int run_jobs(struct lane *l, struct err *e)
 	for (size_t i = 0; i < l->job_count; i++)
 		if (l->jobs[i].usable && run_job(l, &l->jobs[i], e))
 			return -1;
-	return 0;
+	return leave_deserted(l, e);
 }
 
 static int run(struct lane *l, struct err *e)

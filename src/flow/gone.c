@@ -204,7 +204,7 @@ static int mirror(struct lane *l, struct folder_job *job, struct err *e)
 			add_row(&r, &job->vanished[i]);
 	if (job->memory->gone)
 		failed = ledger_each_row(l->ledger, job->memory, take_kept, &r, e);
-	if (!failed && r.count)
+	if (!failed && r.count && job->source)
 		failed = ask_source(&r, e);
 	if (!failed && r.count && l->options->dry_run)
 		failed = look(&r, e) || count_ours(&r, e);
@@ -246,6 +246,49 @@ int gone_plan(struct lane *l, struct folder_job *job, struct err *e)
 	return mirror(l, job, e);
 }
 
+/* ---- folders that went ---- */
+
+/* A listing that leaves one out is not enough: it must not be there when asked for by name. */
+static int went_indeed(struct lane *l, const struct folder_job *job, bool *went, struct err *e)
+{
+	struct folder f = {.raw = job->memory->source_raw};
+	struct cursor now;
+
+	*went = l->from->now(l->source, &f, &now, e) != 0;
+	return *went && e->scope != ERR_FOLDER ? -1 : 0;
+}
+
+static int mirror_deserted(struct lane *l, struct folder_job *job, struct err *e)
+{
+	bool went;
+
+	if (went_indeed(l, job, &went, e))
+		return -1;
+	if (!went)
+		return 0;
+	l->summary->items_gone += l->options->dry_run ? 0 : job->vanished_count;
+	return mirror(l, job, e);
+}
+
+int gone_deserted(struct lane *l, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct folder_job *jobs;
+	size_t count;
+	int failed;
+
+	if (l->options->deletions != DELETIONS_MIRROR || l->hold_deletions)
+		return 0;
+	failed = move_deserted(l, &jobs, &count, &scratch, e);
+	for (size_t i = 0; i < count; i++) {
+		failed = failed || mirror_deserted(l, &jobs[i], e);
+		folders_job_free(&jobs[i]);
+	}
+	if (l->summary->planned_removals >= l->pretended)
+		l->summary->planned_removals -= l->pretended;
+	return failed ? -1 : 0;
+}
+
 /* ---- before anything is removed ---- */
 
 void gone_guard(struct lane *l)
@@ -263,6 +306,11 @@ void gone_guard(struct lane *l)
 		known += ledger_alive(job->memory) + job->memory->gone;
 		gone += job->vanished_count + job->memory->gone;
 	}
+	for (const struct ledger_folder *m = ledger_folders(l->ledger); m; m = m->next)
+		if (move_is_deserted(l, m)) {
+			known += ledger_alive(m) + m->gone;
+			gone += ledger_alive(m) + m->gone;
+		}
 	if (gone <= FEW || gone * 100 <= known * l->options->deletions_limit)
 		return;
 	l->hold_deletions = l->summary->deletions_held = true;

@@ -43,6 +43,7 @@ struct lane {
 	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
 	struct folder_job *jobs; /* one a folder of the map, in its order */
 	size_t job_count;
+	uint64_t pretended;  /* of a dry run: moves out of folders that went */
 	bool hold_deletions; /* more has gone than the limit allows: nothing is removed */
 };
 
@@ -105,7 +106,7 @@ struct folder_job {
 	size_t doubted_count;
 	size_t wanted; /* windows announced and not read */
 	uint64_t stored_now, bytes_now;
-	uint64_t found_now; /* recognised at the destination */
+	uint64_t found_now;                   /* recognised at the destination */
 	uint64_t planned, planned_bytes;      /* at the last planning: to do */
 	uint64_t stored_before, bytes_before; /* and done before it */
 	unsigned floor_session; /* the lane's session in which now() was asked; 0 = none */
@@ -188,7 +189,15 @@ bool move_is_possible(struct lane *l);
  * found to be reset; look at all of them again. */
 int move_items(struct lane *l, struct err *e);
 
+/* A finished folder that is not at the source any more, and whose items are not known to have gone. */
+bool move_is_deserted(const struct lane *l, const struct ledger_folder *m);
+/* For each of them a job (in A; to be freed one by one) that can do nothing but lose its items. */
+int move_deserted(
+    struct lane *l, struct folder_job **out, size_t *found, struct arena *a, struct err *e);
+
 /* ---- gone.c ---- */
+/* The same for folders that are not at the source any more: what is in them has gone with them. */
+int gone_deserted(struct lane *l, struct err *e);
 /* Rows of items that went: remembered as gone, or (deletions mirrored) removed at the destination
  * where they are ours and untouched. */
 int gone_folder(struct lane *l, struct folder_job *job, struct err *e);

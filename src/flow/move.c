@@ -60,7 +60,7 @@ static void add(struct movers *m, const struct mover *one)
 
 /* ---- folders that went ---- */
 
-static bool is_deserted(const struct lane *l, const struct ledger_folder *m)
+bool move_is_deserted(const struct lane *l, const struct ledger_folder *m)
 {
 	return m->cursor.text[0] && m->source_raw.len && ledger_alive(m) &&
 	       !folder_list_find(&l->source_folders, m->source_raw) &&
@@ -83,26 +83,26 @@ static bool anything_new(const struct lane *l)
 	return false;
 }
 
-/* For each a job that can do nothing but lose its items to others. */
-static int find_deserted(struct moving *m, struct err *e)
+int move_deserted(
+    struct lane *l, struct folder_job **out, size_t *found, struct arena *a, struct err *e)
 {
-	struct lane *l = m->l;
 	size_t count = 0;
 
 	for (struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next)
-		count += is_deserted(l, f);
-	m->deserted = arena_new(&m->arena, count + 1, sizeof(*m->deserted));
+		count += move_is_deserted(l, f);
+	*out = arena_new(a, count + 1, sizeof(**out));
+	*found = 0;
 	for (struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next) {
-		struct folder_job *job = &m->deserted[m->deserted_count];
+		struct folder_job *job = &(*out)[*found];
 
-		if (!is_deserted(l, f))
+		if (!move_is_deserted(l, f))
 			continue;
 		job->usable = true;
 		job->memory = f;
 		job->target = *folder_list_find(&l->target_folders, f->target_raw);
 		job->name = job->target_name =
 		    folder_display(&job->arena, job->target.parts, job->target.depth);
-		m->deserted_count++;
+		++*found;
 		if (ledger_each_row(l->ledger, f, take_row, job, e))
 			return -1;
 	}
@@ -115,7 +115,7 @@ bool move_is_possible(struct lane *l)
 		if (l->jobs[i].vanished_count)
 			return true;
 	for (const struct ledger_folder *f = ledger_folders(l->ledger); f; f = f->next)
-		if (is_deserted(l, f))
+		if (move_is_deserted(l, f))
 			return true;
 	return false;
 }
@@ -503,6 +503,7 @@ static void pretend(struct moving *m)
 {
 	for (size_t i = 0; i < m->pair_count; i++) {
 		m->pairs[i].from->vanished[m->pairs[i].went].state = 0;
+		m->l->pretended += !m->pairs[i].from->source;
 		m->pairs[i].to->todo[m->pairs[i].came].tries = MOVED;
 	}
 }
@@ -513,7 +514,7 @@ static int run(struct moving *m, struct err *e)
 
 	if (!anything_new(l))
 		return 0;
-	if (find_deserted(m, e))
+	if (move_deserted(l, &m->deserted, &m->deserted_count, &m->arena, e))
 		return -1;
 	find_went(m);
 	if (!m->went.count || !l->to->place)

@@ -349,6 +349,30 @@ static void mirror_spares(struct pair *p)
 	pass_idle(p);
 }
 
+/* What is in a folder goes with it; what moved out of it before does not. */
+static void mirror_follows_folders(struct pair *p)
+{
+	struct mock_folder *f = box(&p->source, "Work");
+
+	p->options.deletions = DELETIONS_MIRROR;
+	set_flags(&p->target, "Work", "g", "\\Flagged");
+	deliver(&p->source, "Work", "k", "");
+	pass(p);
+	move(&p->source, "Work", "Old", "k");
+	f->name = "";
+	f->uidvalidity = 1;
+	p->options.dry_run = true;
+	pass(p);
+	assert_int_equal(p->summary.planned_removals, 1);
+	p->options.dry_run = false;
+	pass(p);
+	assert_int_equal(count(&p->target, "Old", "k"), 1);
+	assert_int_equal(count(&p->target, "Work", "f"), 0);
+	assert_int_equal(count(&p->target, "Work", "g"), 1); /* touched */
+	assert_int_equal(p->summary.items_removed, 1);
+	pass_idle(p);
+}
+
 static void mirror_has_a_limit(struct pair *p)
 {
 	char name[20];
@@ -815,6 +839,7 @@ CASE(moved_out_of_deleted)
 CASE(moved_from_renumbered)
 CASE(deleted_at_source)
 CASE(mirror_spares)
+CASE(mirror_follows_folders)
 CASE(mirror_has_a_limit)
 CASE(dry_run)
 CASE(dry_run_recognises)
@@ -844,6 +869,7 @@ int main(void)
 	    cmocka_unit_test(test_moved_from_renumbered),
 	    cmocka_unit_test(test_deleted_at_source),
 	    cmocka_unit_test(test_mirror_spares),
+	    cmocka_unit_test(test_mirror_follows_folders),
 	    cmocka_unit_test(test_mirror_has_a_limit),
 	    cmocka_unit_test(test_dry_run),
 	    cmocka_unit_test(test_dry_run_recognises),
