@@ -104,6 +104,10 @@ static struct ledger_row keep_row(struct folder_job *job, const struct ledger_ro
 
 static void suspect(struct planner *p, const struct ledger_row *row)
 {
+	static const unsigned char unread[sizeof(row->digest)];
+
+	if (!memcmp(row->digest, unread, sizeof(unread)))
+		return; /* nothing to hold against it */
 	p->suspects = grow(p->suspects, p->suspect_count, &p->suspect_size, sizeof(*p->suspects));
 	p->suspects[p->suspect_count++] = keep_row(p->job, row);
 }
@@ -118,6 +122,8 @@ static void ask_rest(struct planner *p, struct view id)
 static int judge(struct planner *p, const struct todo *t, bool partial,
     const struct ledger_row *row, struct err *e)
 {
+	struct ledger_row known;
+
 	p->fresh += !row || row->gone;
 	if (!row && is_doubted(p->job, t->id))
 		plan_keep_fact(p->job, t);
@@ -127,12 +133,18 @@ static int judge(struct planner *p, const struct todo *t, bool partial,
 		plan_new(p, t, 0);
 	if (!row)
 		return 0;
+	known = *row;
 	if (row->size && t->size && row->size != t->size)
 		suspect(p, row);
+	if (!row->size && t->size && !p->l->options->dry_run) {
+		known.size = t->size;
+		if (ledger_rebase(p->l->ledger, p->job->memory, &known, e))
+			return -1;
+	}
 	if (row->target_id.len && row->source_base != t->flags)
-		plan_change(p->job, row, t->flags);
+		plan_change(p->job, &known, t->flags);
 	if (row->gone && !p->l->options->dry_run) /* it is back */
-		return ledger_gone(p->l->ledger, p->job->memory, row, false, e);
+		return ledger_gone(p->l->ledger, p->job->memory, &known, false, e);
 	return 0;
 }
 

@@ -183,8 +183,7 @@ static void match_proven_ids(struct reconciler *r)
 		struct thing *s = m->source ? NULL : find_id(&r->source, m->row.source_id);
 		struct thing *t = m->target ? NULL : find_id(&r->target, m->row.target_id);
 
-		if (s && !s->taken && is_header_of(&m->row, s) &&
-		    (!m->row.size || m->row.size == s->identity.size))
+		if (s && !s->taken && is_header_of(&m->row, s))
 			(m->source = s)->taken = true;
 		if (t && !t->taken && is_header_of(&m->row, t))
 			(m->target = t)->taken = true;
@@ -357,7 +356,6 @@ static void recognise(struct reconciler *r, struct thing *s, struct thing *t)
 
 	m.row = (struct ledger_row){.source_id = s->id,
 	    .state = ROW_FOUND,
-	    .size = s->identity.size,
 	    .pass = ledger_pass(r->l->ledger),
 	    .reason = ""};
 	memcpy(m.row.digest, s->identity.header, sizeof(m.row.digest));
@@ -469,8 +467,8 @@ static bool renew(struct reconciler *r, struct memory *m)
 		return false; /* gone; or not to be told from others */
 	if (m->source)
 		row->source_id = m->source->id;
-	if (m->source && m->source->identity.size)
-		row->size = m->source->identity.size;
+	if (m->source)
+		row->size = 0; /* the sweep that follows tells it, perhaps as an estimate */
 	if (!m->target)
 		return !(r->target_other && is_copied(row));
 	if (r->target_other || row->state == ROW_FOUND) {

@@ -177,17 +177,23 @@ static int refuse(const struct maildir *m, const char *why, struct err *e)
 	return -1;
 }
 
+/* Or one that we began to make and did not end. */
 static bool is_empty_directory(int fd)
 {
+	static const char *const ours[] = {".", "..", "tmp", "new", "cur"};
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	unsigned count = 0;
+	const struct dirent *entry;
+	bool known = dir != NULL;
 
-	while (dir && readdir(dir))
-		count++;
+	while (known && (entry = readdir(dir))) {
+		known = false;
+		for (size_t i = 0; i < COUNT_OF(ours); i++)
+			known = known || !strcmp(entry->d_name, ours[i]);
+	}
 	if (dir)
 		closedir(dir);
-	return dir && count <= 2;
+	return known;
 }
 
 /* What is there, and what may be done with it. */
