@@ -112,8 +112,8 @@ struct fact_sink {
 #define CURSOR_SIZE 96
 
 /* An instant of a folder. Its first word names the folder's incarnation: where that is another, ids
- * mean other items (IMAP: UIDVALIDITY). The others, where they are numbers, never descend while time
- * goes on; 0 = not known. */
+ * mean other items (IMAP: UIDVALIDITY). The second, where it is a number, tells how far ids have come
+ * and never descends while time goes on (UIDNEXT); 0 = not known. */
 struct cursor {
 	char text[CURSOR_SIZE]; /* "" = none */
 };
@@ -121,7 +121,8 @@ struct cursor {
 /* Do both speak of the same incarnation of a folder, so that ids of the one mean the same items in
  * the other? False where one of them is none. */
 bool cursor_same(const struct cursor *a, const struct cursor *b);
-/* Is NOW before THEN, within one incarnation? Then the server was restored from a backup. */
+/* Have ids of THEN been taken back, within one incarnation? Then the server was restored from a backup,
+ * and gives ids out a second time. */
 bool cursor_went_back(const struct cursor *now, const struct cursor *then);
 
 /* What changes() shall tell. */

@@ -1,5 +1,5 @@
-/* cursor.c - what all services' cursors share: the first word names the folder's incarnation, other
- * words that are numbers never descend. */
+/* cursor.c - what all services' cursors share: the first word names the folder's incarnation, the second
+ * how far its ids have come. */
 #include <string.h>
 
 #include "connect/connector.h"
@@ -11,19 +11,17 @@ bool cursor_same(const struct cursor *a, const struct cursor *b)
 	return len && len == strcspn(b->text, " ") && !memcmp(a->text, b->text, len);
 }
 
+/* The second word as a number; 0 = it is none. */
+static uint64_t next_id(const struct cursor *c)
+{
+	const char *at = c->text + strcspn(c->text, " ");
+	uint64_t number;
+
+	at += *at == ' ';
+	return view_number(view_make(at, strcspn(at, " ")), &number) ? 0 : number;
+}
+
 bool cursor_went_back(const struct cursor *now, const struct cursor *then)
 {
-	const char *a = now->text, *b = then->text;
-
-	while (*a && *b) {
-		size_t a_len = strcspn(a, " "), b_len = strcspn(b, " ");
-		uint64_t x, y;
-
-		if (!view_number(view_make(a, a_len), &x) &&
-		    !view_number(view_make(b, b_len), &y) && x && x < y && a != now->text)
-			return true;
-		a += a_len + (a[a_len] == ' ');
-		b += b_len + (b[b_len] == ' ');
-	}
-	return false;
+	return next_id(now) && next_id(now) < next_id(then);
 }
