@@ -38,9 +38,15 @@ void check_expect(struct folder_job *job, const struct expectation *x)
 	}
 	copy = &job->stored[job->stored_count++];
 	*copy = *x;
-	copy->source_id = arena_copy(&job->arena, x->source_id);
-	copy->target_id = arena_copy(&job->arena, x->target_id);
-	copy->msgid = arena_strdup(&job->arena, x->msgid);
+	copy->source_id = arena_copy(&job->stored_arena, x->source_id);
+	copy->target_id = arena_copy(&job->stored_arena, x->target_id);
+	copy->msgid = arena_strdup(&job->stored_arena, x->msgid);
+}
+
+void check_forget(struct folder_job *job)
+{
+	job->stored_count = 0;
+	arena_clear(&job->stored_arena);
 }
 
 struct checker {
@@ -280,7 +286,7 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 	if (read_back(&c, e))
 		return -1;
 	tell_missing(l, job);
-	job->stored_count = 0;
+	check_forget(job);
 	if (!job->memory->open)
 		job->floor = told.cursor; /* the next check begins here */
 	return 0;

@@ -95,6 +95,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->gone);
 	free(job->facts);
 	arena_free(&job->arena);
+	arena_free(&job->stored_arena);
 	*job = (struct folder_job){0};
 }
 

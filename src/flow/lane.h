@@ -94,6 +94,7 @@ struct folder_job {
 	struct window *retry; /* put again with the bytes in hand */
 	struct expectation *stored;
 	size_t stored_count, stored_size;
+	struct arena stored_arena; /* their text */
 	struct change *changes;
 	size_t change_count, change_size;
 	struct ledger_row *vanished; /* rows of items that are not at the source any more */
@@ -235,6 +236,7 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e);
 /* Expect what an interrupted run stored and could not check. */
 int check_recall(struct lane *l, struct folder_job *job, struct err *e);
 void check_expect(struct folder_job *job, const struct expectation *x);
+void check_forget(struct folder_job *job);
 /* The source did not give an item and said nothing: gone, perhaps. */
 void check_doubt_gone(struct folder_job *job, const struct window_item *item);
 /* Ask the source whether those are gone indeed; those that are not are owed. */

@@ -543,7 +543,7 @@ static void settle_expectations(struct reconciler *r)
 	for (size_t i = 0; i < r->old_count; i++)
 		if (r->rows[i].unlocated)
 			settle_expectation(r, &r->rows[i]);
-	job->stored_count = 0;
+	check_forget(job);
 }
 
 /* ---- or what they would be: in a dry run ---- */
