@@ -199,10 +199,11 @@ static uint64_t drop_twice_told(struct planner *p)
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct folder_job *job = p->job;
 	size_t count = job->todo_count - p->first, kept = p->first;
-	struct todo *todo = job->todo + p->first, **sorted;
+	struct todo *todo, **sorted;
 
 	if (!p->disorder || !count)
 		return 0;
+	todo = job->todo + p->first;
 	sorted = arena_new(&scratch, count, sizeof(struct todo *));
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &todo[i];

@@ -299,7 +299,7 @@ static int write_item(struct store *s, struct storing *to, struct err *e)
 {
 	struct writing *x = NEW(struct writing);
 	const struct window_item *item = to->item;
-	struct view body = {s->w->body.data + item->offset, item->len};
+	struct view body = {0};
 	struct maildir_lines lines = {0};
 	int failed;
 
@@ -307,6 +307,8 @@ static int write_item(struct store *s, struct storing *to, struct err *e)
 	x->to = to;
 	buf_init(&x->disk, 2 * MAILDIR_PIECE + 2);
 	if (item->state == ITEM_READ) {
+		body = buf_view(&s->w->body);
+		body = view_make(item->len ? body.data + item->offset : body.data, item->len);
 		maildir_lines_feed(&lines, body);
 		x->raw = !maildir_lines_plain(&lines);
 	}
