@@ -17,6 +17,8 @@
 void *mem_new(size_t count, size_t size);
 /* Grow to COUNT elements of SIZE bytes; new bytes are NOT zeroed. */
 void *mem_grow(void *old, size_t count, size_t size);
+/* Room for one element behind COUNT: ARRAY as it is, or grown ahead of need, and *SIZE with it. */
+void *mem_room(void *array, size_t count, size_t *size, size_t each);
 char *mem_strdup(const char *text);
 
 #define NEW(type) ((type *)mem_new(1, sizeof(type)))

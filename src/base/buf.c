@@ -172,6 +172,16 @@ int view_cmp(struct view a, struct view b)
 	return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+int view_cmp_natural(struct view a, struct view b)
+{
+	return a.len != b.len ? (a.len > b.len) - (a.len < b.len) : view_cmp(a, b);
+}
+
+int view_cmp_sort(const void *a, const void *b)
+{
+	return view_cmp(*(const struct view *)a, *(const struct view *)b);
+}
+
 int view_number(struct view v, uint64_t *out)
 {
 	uint64_t n = 0;

@@ -51,6 +51,10 @@ bool view_starts_nocase(struct view v, const char *prefix);
 /* First place of NEEDLE ignoring ASCII case, -1 = not found. */
 ptrdiff_t view_find_nocase(struct view v, const char *needle);
 int view_cmp(struct view a, struct view b); /* memcmp order, shorter first */
+/* Shorter before longer: decimal numbers in the order of their values. */
+int view_cmp_natural(struct view a, struct view b);
+/* view_cmp for qsort and bsearch over views. */
+int view_cmp_sort(const void *a, const void *b);
 /* A decimal number that fills V wholly: 0 and *out, -1 = not a number or above UINT64_MAX. */
 int view_number(struct view v, uint64_t *out);
 

@@ -2,7 +2,6 @@
  * its exit code and its remedy. */
 #include "base/error.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -121,7 +120,7 @@ const char *err_scope_name(enum err_scope scope)
 	return names[scope];
 }
 
-static void set_text(char *out, size_t size, const char *fmt, va_list args)
+void text_format(char *out, size_t size, const char *fmt, va_list args)
 {
 	char raw[1024];
 	int len = vsnprintf(raw, sizeof(raw), fmt, args);
@@ -140,7 +139,7 @@ int err_set(struct err *e, enum cause cause, enum err_scope scope, const char *f
 	*e = (struct err){.cause = cause, .scope = scope};
 	e->next = scope == ERR_LINK ? ERR_RETRY : ERR_GIVE_UP;
 	va_start(args, fmt);
-	set_text(e->text, sizeof(e->text), fmt, args);
+	text_format(e->text, sizeof(e->text), fmt, args);
 	va_end(args);
 	return -1;
 }
@@ -152,7 +151,7 @@ void err_detail(struct err *e, const char *fmt, ...)
 	if (!e)
 		return;
 	va_start(args, fmt);
-	set_text(e->detail, sizeof(e->detail), fmt, args);
+	text_format(e->detail, sizeof(e->detail), fmt, args);
 	va_end(args);
 }
 

@@ -4,6 +4,8 @@
  * untouched. The first error is kept: whoever passes one up may widen its scope, not its cause. */
 #pragma once
 
+#include <stdarg.h>
+
 #include "base/base.h"
 
 /* How far the damage reaches. Each loop handles its own scope and passes wider ones up. */
@@ -109,3 +111,5 @@ const char *err_scope_name(enum err_scope scope);
 /* Copy text to out (size bytes, always terminated), replacing control characters and bytes that
  * are not UTF-8 with '?', so that it is safe on a terminal. Longer text ends in "...". */
 void text_printable(char *out, size_t size, const char *text, size_t len);
+/* The same for a format. */
+void text_format(char *out, size_t size, const char *fmt, va_list args) PRINTF_LIKE(3, 0);

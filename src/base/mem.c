@@ -36,6 +36,14 @@ void *mem_grow(void *old, size_t count, size_t size)
 	return p;
 }
 
+void *mem_room(void *array, size_t count, size_t *size, size_t each)
+{
+	if (count < *size)
+		return array;
+	*size = *size * 2 + 64;
+	return mem_grow(array, *size, each);
+}
+
 char *mem_strdup(const char *text)
 {
 	size_t len = strlen(text) + 1;

@@ -32,10 +32,8 @@ void check_expect(struct folder_job *job, const struct expectation *x)
 {
 	struct expectation *copy;
 
-	if (job->stored_count == job->stored_size) {
-		job->stored_size = job->stored_size * 2 + 64;
-		job->stored = mem_grow(job->stored, job->stored_size, sizeof(*job->stored));
-	}
+	job->stored =
+	    mem_room(job->stored, job->stored_count, &job->stored_size, sizeof(*job->stored));
 	copy = &job->stored[job->stored_count++];
 	*copy = *x;
 	copy->source_id = arena_copy(&job->stored_arena, x->source_id);
@@ -298,10 +296,7 @@ void check_doubt_gone(struct folder_job *job, const struct window_item *item)
 {
 	struct window_item *copy;
 
-	if (job->gone_count == job->gone_size) {
-		job->gone_size = job->gone_size * 2 + 16;
-		job->gone = mem_grow(job->gone, job->gone_size, sizeof(*job->gone));
-	}
+	job->gone = mem_room(job->gone, job->gone_count, &job->gone_size, sizeof(*job->gone));
 	copy = &job->gone[job->gone_count++];
 	*copy = *item;
 	copy->id = arena_copy(&job->arena, item->id);

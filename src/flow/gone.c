@@ -32,10 +32,7 @@ static void add_row(struct removal *r, const struct ledger_row *row)
 {
 	struct ledger_row *copy;
 
-	if (r->count == r->size) {
-		r->size = r->size * 2 + 64;
-		r->rows = mem_grow(r->rows, r->size, sizeof(*r->rows));
-	}
+	r->rows = mem_room(r->rows, r->count, &r->size, sizeof(*r->rows));
 	copy = &r->rows[r->count++];
 	*copy = *row;
 	copy->source_id = arena_copy(&r->arena, row->source_id);

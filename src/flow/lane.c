@@ -6,16 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One safe sentence out of a format. */
-static void tell_into(char *out, size_t size, const char *fmt, va_list args)
-{
-	char raw[500];
-	int len = vsnprintf(raw, sizeof(raw), fmt, args);
-
-	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
-	text_printable(out, size, raw, (size_t)len);
-}
-
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
     const char *msgid, const char *fmt, ...)
 {
@@ -31,7 +21,7 @@ void lane_exception(struct lane *l, const struct folder_job *job, enum cause cau
 	va_list args;
 
 	va_start(args, fmt);
-	tell_into(reason, sizeof(reason), fmt, args);
+	text_format(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	l->summary->notes += cause_exit(cause) == 0;
 	l->summary->not_copied += cause == CAUSE_MISSING || cause == CAUSE_IN_DOUBT;
@@ -45,7 +35,7 @@ void lane_note(struct lane *l, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	tell_into(text, sizeof(text), fmt, args);
+	text_format(text, sizeof(text), fmt, args);
 	va_end(args);
 	watch->note(watch->arg, text);
 }

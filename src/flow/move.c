@@ -51,10 +51,7 @@ struct moving {
 
 static void add(struct movers *m, const struct mover *one)
 {
-	if (m->count == m->size) {
-		m->size = m->size * 2 + 64;
-		m->list = mem_grow(m->list, m->size, sizeof(*m->list));
-	}
+	m->list = mem_room(m->list, m->count, &m->size, sizeof(*m->list));
 	m->list[m->count++] = *one;
 }
 
@@ -206,16 +203,11 @@ static int by_place(const void *a, const void *b)
 	return view_cmp(x->job->todo[x->at].id, y->job->todo[y->at].id);
 }
 
-static int compare_views(const void *a, const void *b)
-{
-	return view_cmp(*(const struct view *)a, *(const struct view *)b);
-}
-
 static int take_header(void *arg, const struct fact *fact, struct err *e)
 {
 	struct moving *m = arg;
 	const struct view *id =
-	    bsearch(&fact->id, m->ids, m->id_count, sizeof(*m->ids), compare_views);
+	    bsearch(&fact->id, m->ids, m->id_count, sizeof(*m->ids), view_cmp_sort);
 	struct mover *one = id ? &m->asked[id - m->ids] : NULL;
 
 	(void)e;

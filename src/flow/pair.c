@@ -15,15 +15,6 @@
 
 /* ---- telling ---- */
 
-static void tell_into(char *out, size_t size, const char *fmt, va_list args)
-{
-	char raw[500];
-	int len = vsnprintf(raw, sizeof(raw), fmt, args);
-
-	len = len < 0 ? 0 : len < (int)sizeof(raw) ? len : (int)sizeof(raw) - 1;
-	text_printable(out, size, raw, (size_t)len);
-}
-
 void pair_exception(struct pair *p, const struct pair_names *names, enum cause cause,
     const char *id, const char *fmt, ...)
 {
@@ -38,7 +29,7 @@ void pair_exception(struct pair *p, const struct pair_names *names, enum cause c
 	va_list args;
 
 	va_start(args, fmt);
-	tell_into(reason, sizeof(reason), fmt, args);
+	text_format(reason, sizeof(reason), fmt, args);
 	va_end(args);
 	watch->exception(watch->arg, &x);
 }
@@ -50,7 +41,7 @@ void pair_note(struct pair *p, const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	tell_into(text, sizeof(text), fmt, args);
+	text_format(text, sizeof(text), fmt, args);
 	va_end(args);
 	watch->note(watch->arg, text);
 }

@@ -36,17 +36,9 @@ struct planner {
 	size_t suspect_count, suspect_size;
 };
 
-static void *grow(void *array, size_t count, size_t *size, size_t each)
-{
-	if (count < *size)
-		return array;
-	*size = *size * 2 + 64;
-	return mem_grow(array, *size, each);
-}
-
 void plan_add(struct folder_job *job, const struct todo *t)
 {
-	job->todo = grow(job->todo, job->todo_count, &job->todo_size, sizeof(*job->todo));
+	job->todo = mem_room(job->todo, job->todo_count, &job->todo_size, sizeof(*job->todo));
 	job->todo[job->todo_count++] = *t;
 }
 
@@ -66,19 +58,14 @@ void plan_change(struct folder_job *job, const struct ledger_row *row, uint32_t 
 	c.row.source_id = arena_copy(&job->arena, row->source_id);
 	c.row.target_id = arena_copy(&job->arena, row->target_id);
 	job->changes =
-	    grow(job->changes, job->change_count, &job->change_size, sizeof(*job->changes));
+	    mem_room(job->changes, job->change_count, &job->change_size, sizeof(*job->changes));
 	job->changes[job->change_count++] = c;
-}
-
-static int compare_views(const void *a, const void *b)
-{
-	return view_cmp(*(const struct view *)a, *(const struct view *)b);
 }
 
 static bool is_doubted(const struct folder_job *job, struct view id)
 {
 	return job->doubted_count &&
-	       bsearch(&id, job->doubted, job->doubted_count, sizeof(*job->doubted), compare_views);
+	       bsearch(&id, job->doubted, job->doubted_count, sizeof(*job->doubted), view_cmp_sort);
 }
 
 /* Its flags may have changed while it is in doubt, and will not be told again. */
@@ -86,7 +73,7 @@ void plan_keep_fact(struct folder_job *job, const struct todo *t)
 {
 	struct todo *copy;
 
-	job->facts = grow(job->facts, job->fact_count, &job->fact_size, sizeof(*job->facts));
+	job->facts = mem_room(job->facts, job->fact_count, &job->fact_size, sizeof(*job->facts));
 	copy = &job->facts[job->fact_count++];
 	*copy = *t;
 	copy->id = arena_copy(&job->arena, t->id);
@@ -104,17 +91,16 @@ static struct ledger_row keep_row(struct folder_job *job, const struct ledger_ro
 
 static void suspect(struct planner *p, const struct ledger_row *row)
 {
-	static const unsigned char unread[sizeof(row->digest)];
-
-	if (!memcmp(row->digest, unread, sizeof(unread)))
+	if (!ledger_has_digest(row))
 		return; /* nothing to hold against it */
-	p->suspects = grow(p->suspects, p->suspect_count, &p->suspect_size, sizeof(*p->suspects));
+	p->suspects =
+	    mem_room(p->suspects, p->suspect_count, &p->suspect_size, sizeof(*p->suspects));
 	p->suspects[p->suspect_count++] = keep_row(p->job, row);
 }
 
 static void ask_rest(struct planner *p, struct view id)
 {
-	p->strange = grow(p->strange, p->strange_count, &p->strange_size, sizeof(*p->strange));
+	p->strange = mem_room(p->strange, p->strange_count, &p->strange_size, sizeof(*p->strange));
 	p->strange[p->strange_count++] = arena_copy(&p->job->arena, id);
 }
 
@@ -166,16 +152,10 @@ static int judge_batch(struct planner *p, struct err *e)
 	return 0;
 }
 
-/* Shorter ids before longer ones: numbers in the order of their values. */
-static int natural_cmp(struct view a, struct view b)
-{
-	return a.len != b.len ? (a.len > b.len) - (a.len < b.len) : view_cmp(a, b);
-}
-
 static void note_order(struct planner *p, struct view id)
 {
 	if (id.len > sizeof(p->highest_text) ||
-	    (p->highest.len && natural_cmp(id, p->highest) <= 0)) {
+	    (p->highest.len && view_cmp_natural(id, p->highest) <= 0)) {
 		p->disorder = true;
 		return;
 	}
@@ -187,7 +167,7 @@ static void note_order(struct planner *p, struct view id)
 static int compare_todo(const void *a, const void *b)
 {
 	const struct todo *x = *(struct todo *const *)a, *y = *(struct todo *const *)b;
-	int order = natural_cmp(x->id, y->id);
+	int order = view_cmp_natural(x->id, y->id);
 
 	return order ? order : (x > y) - (x < y);
 }
@@ -209,7 +189,7 @@ static uint64_t drop_twice_told(struct planner *p)
 		sorted[i] = &todo[i];
 	qsort(sorted, count, sizeof(struct todo *), compare_todo);
 	for (size_t i = count - 1; i > 0; i--)
-		if (!natural_cmp(sorted[i]->id, sorted[i - 1]->id))
+		if (!view_cmp_natural(sorted[i]->id, sorted[i - 1]->id))
 			sorted[i]->id.len = 0; /* told before */
 	for (size_t i = 0; i < count; i++)
 		if (todo[i].id.len)
@@ -237,13 +217,13 @@ static void note_present(struct planner *p, struct view id)
 {
 	if (!ledger_alive(p->job->memory))
 		return; /* nothing can have gone */
-	p->present = grow(p->present, p->present_count, &p->present_size, sizeof(*p->present));
+	p->present = mem_room(p->present, p->present_count, &p->present_size, sizeof(*p->present));
 	p->present[p->present_count++] = hash_id(id);
 }
 
 static void note_gone(struct planner *p, struct view id)
 {
-	p->went = grow(p->went, p->went_count, &p->went_size, sizeof(*p->went));
+	p->went = mem_room(p->went, p->went_count, &p->went_size, sizeof(*p->went));
 	p->went[p->went_count++] = arena_copy(&p->job->arena, id);
 }
 
@@ -295,7 +275,7 @@ static int take_owed(void *arg, const struct ledger_row *row, struct err *e)
 		return 0;
 	if (is_doubted(o->job, row->source_id))
 		return 0; /* waits for the end */
-	o->rows = grow(o->rows, o->count, &o->size, sizeof(*o->rows));
+	o->rows = mem_room(o->rows, o->count, &o->size, sizeof(*o->rows));
 	o->rows[o->count] = (struct ledger_row){
 	    .source_id = arena_copy(&o->job->arena, row->source_id), .state = row->state};
 	o->count++;
@@ -453,8 +433,8 @@ static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen
 
 void plan_vanish(struct folder_job *job, const struct ledger_row *row)
 {
-	job->vanished =
-	    grow(job->vanished, job->vanished_count, &job->vanished_size, sizeof(*job->vanished));
+	job->vanished = mem_room(
+	    job->vanished, job->vanished_count, &job->vanished_size, sizeof(*job->vanished));
 	job->vanished[job->vanished_count++] = keep_row(job, row);
 }
 
@@ -515,7 +495,7 @@ static int take_went(struct planner *p, struct err *e)
 	size_t kept = 0;
 
 	if (p->went_count)
-		qsort(p->went, p->went_count, sizeof(*p->went), compare_views);
+		qsort(p->went, p->went_count, sizeof(*p->went), view_cmp_sort);
 	for (size_t i = 0; i < p->went_count; i++)
 		if (!kept || !view_eq(p->went[i], p->went[kept - 1]))
 			p->went[kept++] = p->went[i];

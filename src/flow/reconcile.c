@@ -63,10 +63,7 @@ static int take_thing(void *arg, const struct fact *fact, struct err *e)
 	(void)e;
 	if (fact->gone)
 		return 0;
-	if (t->count == t->size) {
-		t->size = t->size * 2 + 64;
-		t->list = mem_grow(t->list, t->size, sizeof(*t->list));
-	}
+	t->list = mem_room(t->list, t->count, &t->size, sizeof(*t->list));
 	new = &t->list[t->count++];
 	*new = (struct thing){.id = arena_copy(t->arena, fact->id), .flags = fact->flags};
 	if (fact->has_identity)
@@ -85,17 +82,12 @@ static int compare_headers(const unsigned char *a, const unsigned char *b)
 	return memcmp(a, b, sizeof(((struct identity *)0)->header));
 }
 
-static int natural_cmp(struct view a, struct view b)
-{
-	return a.len != b.len ? (a.len > b.len) - (a.len < b.len) : view_cmp(a, b);
-}
-
 static int by_header(const void *a, const void *b)
 {
 	const struct thing *x = *(struct thing *const *)a, *y = *(struct thing *const *)b;
 	int order = compare_headers(x->identity.header, y->identity.header);
 
-	return order ? order : natural_cmp(x->id, y->id);
+	return order ? order : view_cmp_natural(x->id, y->id);
 }
 
 static int gather(const struct connector *c, struct session *s, const struct folder *f,
@@ -129,10 +121,7 @@ static int take_row(void *arg, const struct ledger_row *row, struct err *e)
 	struct memory *m;
 
 	(void)e;
-	if (r->row_count == r->row_size) {
-		r->row_size = r->row_size * 2 + 64;
-		r->rows = mem_grow(r->rows, r->row_size, sizeof(*r->rows));
-	}
+	r->rows = mem_room(r->rows, r->row_count, &r->row_size, sizeof(*r->rows));
 	m = &r->rows[r->row_count++];
 	*m = (struct memory){.row = *row};
 	m->row.source_id = m->old_id = arena_copy(&r->arena, row->source_id);
@@ -154,10 +143,7 @@ static struct thing *find_id(const struct things *t, struct view id)
 
 static bool is_header_of(const struct ledger_row *row, const struct thing *t)
 {
-	static const unsigned char unknown[sizeof(row->digest)];
-
-	return !memcmp(row->digest, unknown, sizeof(unknown)) ||
-	       !compare_headers(row->digest, t->identity.header);
+	return !ledger_has_digest(row) || !compare_headers(row->digest, t->identity.header);
 }
 
 /* By id, where ids still mean what they meant. */
@@ -224,20 +210,13 @@ static bool is_copied(const struct ledger_row *row)
 	return row->state == ROW_STORED || row->state == ROW_ADOPTED || row->state == ROW_FOUND;
 }
 
-static bool has_digest(const struct ledger_row *row)
-{
-	static const unsigned char unknown[sizeof(row->digest)];
-
-	return memcmp(row->digest, unknown, sizeof(unknown)) != 0;
-}
-
 static void match_headers(struct reconciler *r, bool sized)
 {
 	for (size_t i = 0; i < r->row_count; i++) {
 		struct memory *m = &r->rows[i];
 		uint64_t size = sized ? m->row.size : 0;
 
-		if (!has_digest(&m->row))
+		if (!ledger_has_digest(&m->row))
 			continue;
 		if (r->source_other && !m->source && m->row.size &&
 		    (m->source = find_header(&r->source, m->row.digest, m->row.size)))
@@ -249,19 +228,17 @@ static void match_headers(struct reconciler *r, bool sized)
 	}
 }
 
-static const unsigned char no_msgid[sizeof(((struct identity *)0)->msgid)];
-
 static int by_msgid(const void *a, const void *b)
 {
 	const struct thing *x = *(struct thing *const *)a, *y = *(struct thing *const *)b;
 
-	return memcmp(x->identity.msgid, y->identity.msgid, sizeof(no_msgid));
+	return memcmp(x->identity.msgid, y->identity.msgid, sizeof(x->identity.msgid));
 }
 
 /* Is the one at AT, in the order of Message-IDs, alone with its own? */
 static bool is_single(struct thing *const *list, size_t count, size_t at)
 {
-	return memcmp(list[at]->identity.msgid, no_msgid, sizeof(no_msgid)) &&
+	return identity_has_msgid(&list[at]->identity) &&
 	       (!at || by_msgid(&list[at], &list[at - 1])) &&
 	       (at + 1 == count || by_msgid(&list[at], &list[at + 1]));
 }
@@ -361,10 +338,7 @@ static void recognise(struct reconciler *r, struct thing *s, struct thing *t)
 	memcpy(m.row.digest, s->identity.header, sizeof(m.row.digest));
 	s->taken = t->taken = true;
 	r->found++;
-	if (r->row_count == r->row_size) {
-		r->row_size = r->row_size * 2 + 64;
-		r->rows = mem_grow(r->rows, r->row_size, sizeof(*r->rows));
-	}
+	r->rows = mem_room(r->rows, r->row_count, &r->row_size, sizeof(*r->rows));
 	r->rows[r->row_count++] = m;
 }
 
@@ -382,8 +356,7 @@ static size_t recognise_headers(struct reconciler *r)
 		if (!t || s->read)
 			continue;
 		if (free_of(&r->source, header) == 1 && free_of(&r->target, header) == 1 &&
-		    memcmp(s->identity.msgid, no_msgid, sizeof(no_msgid)) &&
-		    identity_same(&s->identity, &t->identity)) {
+		    identity_has_msgid(&s->identity) && identity_same(&s->identity, &t->identity)) {
 			recognise(r, s, t);
 			continue;
 		}

@@ -68,10 +68,8 @@ static int take_candidate(void *arg, const struct fact *fact, struct err *e)
 	struct candidate *c;
 
 	(void)e;
-	if (r->candidate_count == r->candidate_size) {
-		r->candidate_size = r->candidate_size * 2 + 64;
-		r->candidates = mem_grow(r->candidates, r->candidate_size, sizeof(*r->candidates));
-	}
+	r->candidates =
+	    mem_room(r->candidates, r->candidate_count, &r->candidate_size, sizeof(*r->candidates));
 	c = &r->candidates[r->candidate_count++];
 	*c = (struct candidate){.id = arena_copy(&r->arena, fact->id), .fact = *fact};
 	c->fact.id = c->id;
@@ -266,17 +264,10 @@ static int match_all(struct resolver *r, struct err *e)
 
 /* ---- what a destination altered ---- */
 
-static bool has_msgid(const struct identity *i)
-{
-	static const unsigned char none[sizeof(i->msgid)];
-
-	return memcmp(i->msgid, none, sizeof(none)) != 0;
-}
-
 /* A candidate nobody has with that Message-ID; NULL = none. */
 static struct candidate *same_msgid(struct resolver *r, const struct identity *i)
 {
-	for (size_t k = 0; has_msgid(i) && k < r->candidate_count; k++)
+	for (size_t k = 0; identity_has_msgid(i) && k < r->candidate_count; k++)
 		if (!r->candidates[k].taken &&
 		    !memcmp(r->candidates[k].fact.identity.msgid, i->msgid, sizeof(i->msgid)))
 			return &r->candidates[k];
@@ -356,11 +347,6 @@ static int read_bodies(struct resolver *r, bool first, struct err *e)
 
 /* ---- the rest ---- */
 
-static int compare_views(const void *a, const void *b)
-{
-	return view_cmp(*(const struct view *)a, *(const struct view *)b);
-}
-
 static int keep_doubted(struct resolver *r, const struct ledger_intent *i, struct err *e)
 {
 	struct folder_job *job = r->job;
@@ -407,7 +393,7 @@ static int settle_rest(struct resolver *r, bool final, struct err *e)
 			return -1;
 	}
 	if (job->doubted_count)
-		qsort(job->doubted, job->doubted_count, sizeof(*job->doubted), compare_views);
+		qsort(job->doubted, job->doubted_count, sizeof(*job->doubted), view_cmp_sort);
 	return plan_ids(r->l, job, released, count, e);
 }
 

@@ -134,20 +134,10 @@ static void count_row(struct ledger_folder *f, unsigned was, unsigned now)
 		++*counts[now];
 }
 
-/* Shorter ids before longer ones: numbers in the order of their values. */
-static bool is_above(struct view a, const char *b)
-{
-	size_t len = strlen(b);
-
-	return a.len != len ? a.len > len : view_cmp(a, view_make(b, len)) > 0;
-}
-
 static void note_top(struct ledger_folder *f, const struct ledger_row *row)
 {
-	static const unsigned char unknown[sizeof(row->digest)];
-
-	if (row->source_id.len >= CURSOR_SIZE || !memcmp(row->digest, unknown, sizeof(unknown)) ||
-	    !is_above(row->source_id, f->top[0].text))
+	if (row->source_id.len >= CURSOR_SIZE || !ledger_has_digest(row) ||
+	    view_cmp_natural(row->source_id, view_of(f->top[0].text)) <= 0)
 		return;
 	memmove(&f->top[1], &f->top[0], (TOPS - 1) * sizeof(f->top[0]));
 	f->top[0] = (struct cursor){""};
@@ -160,7 +150,6 @@ static int put_row(
 	struct ledger_row copy = *row;
 
 	note_top(f, row);
-
 	if (flags_number(l, row->source_base, &copy.source_base, e) ||
 	    flags_number(l, row->target_base, &copy.target_base, e))
 		return -1;
@@ -352,6 +341,13 @@ struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw)
 	f->next = l->folders;
 	l->folders = f;
 	return f;
+}
+
+bool ledger_has_digest(const struct ledger_row *row)
+{
+	static const unsigned char unread[sizeof(row->digest)];
+
+	return memcmp(row->digest, unread, sizeof(unread)) != 0;
 }
 
 uint64_t ledger_alive(const struct ledger_folder *f)
@@ -564,6 +560,20 @@ int ledger_succeed(
 
 /* ---- the way of one window ---- */
 
+static struct ledger_intent intent_of_item(const struct window_item *item, enum intent_state state)
+{
+	return (struct ledger_intent){.source_id = item->id,
+	    .state = state,
+	    .identity = item->identity,
+	    .date = item->date,
+	    .date_told = item->date_told,
+	    .flags = item->flags,
+	    .flags_told = item->flags_told,
+	    .msgid = item->msgid,
+	    .size = item->size,
+	    .object = item->object};
+}
+
 int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
     enum intent_state state, const struct cursor *now, struct err *e)
 {
@@ -579,16 +589,7 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 	}
 	for (size_t i = 0; i < w->count; i++) {
 		const struct window_item *item = &w->items[i];
-		struct ledger_intent intent = {.source_id = item->id,
-		    .state = state,
-		    .identity = item->identity,
-		    .date = item->date,
-		    .date_told = item->date_told,
-		    .flags = item->flags,
-		    .flags_told = item->flags_told,
-		    .msgid = item->msgid,
-		    .size = item->size,
-		    .object = item->object};
+		struct ledger_intent intent = intent_of_item(item, state);
 
 		if (item->state != ITEM_READ && item->state != ITEM_STREAM)
 			continue;
@@ -633,16 +634,7 @@ static struct ledger_row row_of_item(
 static int keep_unlocated(
     struct ledger *l, struct ledger_folder *f, const struct window_item *item, struct err *e)
 {
-	struct ledger_intent intent = {.source_id = item->id,
-	    .state = INTENT_UNLOCATED,
-	    .identity = item->identity,
-	    .date = item->date,
-	    .date_told = item->date_told,
-	    .flags = item->flags,
-	    .flags_told = item->flags_told,
-	    .msgid = item->msgid,
-	    .size = item->size,
-	    .object = item->object};
+	struct ledger_intent intent = intent_of_item(item, INTENT_UNLOCATED);
 
 	return put_intent(l, f, &intent, e);
 }

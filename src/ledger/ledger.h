@@ -119,6 +119,8 @@ uint32_t ledger_pass(const struct ledger *l);
 struct ledger_folder *ledger_folders(struct ledger *l); /* list */
 /* The record for that source folder, made when missing (not yet written). */
 struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw);
+/* Was its header ever read? */
+bool ledger_has_digest(const struct ledger_row *row);
 /* Rows of items that should be at the source: all but those known to be gone. */
 uint64_t ledger_alive(const struct ledger_folder *f);
 /* The source folder is called so from now on; written with the next change. */

@@ -488,6 +488,13 @@ static bool size_same(const struct identity *a, const struct identity *b)
 		   (a->canonical_size == b->size || a->canonical_size == b->canonical_size));
 }
 
+bool identity_has_msgid(const struct identity *i)
+{
+	static const unsigned char none[sizeof(i->msgid)];
+
+	return memcmp(i->msgid, none, sizeof(none)) != 0;
+}
+
 bool identity_same(const struct identity *a, const struct identity *b)
 {
 	if (digest_known(a->body) && digest_known(b->body))
