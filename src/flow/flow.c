@@ -56,7 +56,7 @@ static void lane_disconnect(struct lane *l, struct folder_job *job)
 	struct session_stats from = {0}, to = {0};
 
 	if (job)
-		copy_abandon(l, job);
+		copy_abandon(l, job, NULL);
 	if (l->source)
 		l->from->close(&l->source, &from);
 	if (l->destination)
@@ -94,6 +94,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->vanished);
 	free(job->gone);
 	free(job->facts);
+	free(job->suspects);
 	arena_free(&job->arena);
 	arena_free(&job->stored_arena);
 	*job = (struct folder_job){0};
@@ -183,12 +184,13 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 	for (;;) {
 		if (!lane_connect(l, e) && !do_it(l, job, e))
 			return 0;
-		lent = copy_abandon(l, job); /* receipts that came count as progress */
+		lent = copy_abandon(l, job, e); /* receipts that came count as progress */
 		if (e->scope <= ERR_FOLDER) {
 			if (lent)
 				lane_disconnect(l, job);
 			if (!is_reset(job, e))
 				return fail_job(l, job, e);
+			job->suspect_count = 0; /* ids that meant others */
 			restart_job(l, job);
 			continue;
 		}

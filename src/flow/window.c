@@ -124,6 +124,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 {
 	struct window *w = window_new(WINDOW_ITEMS);
 	uint64_t bytes = 0, max = lane_max_size(l);
+	int given_up;
 
 	*out = NULL;
 	w->folder = job->source;
@@ -136,13 +137,17 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 				return window_free(&w), -1;
 			continue;
 		}
-		if (!fits(w, bytes, t))
+		if ((given_up = suspect_give_up(l, job, &item, e)) < 0)
+			return window_free(&w), -1;
+		if (given_up)
+			continue;
+		if (!fits(w, bytes, t) || (w->count && suspect_is(job, t->id)))
 			break;
 		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
 		w->alone = t->size >= STREAM_FROM;
 		w->items[w->count++] = item;
 		bytes += t->size;
-		if (t->alone) {
+		if (t->alone || suspect_is(job, t->id)) {
 			job->todo_next++;
 			break;
 		}

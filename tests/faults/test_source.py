@@ -71,17 +71,22 @@ class Bodies(Case):
     def test_refused(self):
         self.always("reply NO [SERVERBUG] Internal error", ("unreadable",))
 
-    def test_drops_at_one_message(self):
-        """A message that ends the connection each time costs itself, not its folder."""
-        def one(variant):
-            stage = self.stage(mails(6, twins=False) + mails(2, "Other"), source={
-                "script": "on FETCH-BODY * uid 3 folder INBOX: drop"}, destination=caps(variant))
-            run = stage.copy(timeout=110)
-            self.assertEqual(run.code, 1, str(run))
-            self.assertTrue(run.causes(), "nothing was named: %s" % run)
+    def test_hangs_up_at_one_message(self):
+        """A message that ends the connection each time costs itself: all others are copied, and it is asked for again."""
+        def one(variant, uid, size, action):
+            box = mails(6, twins=False)
+            box[uid - 1].body = text("odd", size).encode()
+            stage = self.stage(box + mails(2, "Other"), source={
+                "script": "on FETCH-BODY * uid %d folder INBOX: %s" % (uid, action)}, destination=caps(variant))
+            missing = content_of(stage, "INBOX", uid)
+            self.check_exact(stage, stage.copy(timeout=110), 1, {"unreadable": 1}, missing)
+            self.assertLessEqual(stage.source.sessions_seen, 6, "too many tries")
             self.check_no_half(stage)
-            self.assertEqual(len(stage.destination.messages("Other")), 2, "the other folder was not copied")
-        self.each(one, variant=("full",))
+            self.check_exact(stage, stage.copy(timeout=110), 1, {"unreadable": 1}, missing)
+            stage.source.rules = []
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), uid=(1, 4, 6), size=(300, 1500000), action=("drop", "truncate-literal 100"))
 
     def test_truly_empty(self):
         """A message without a byte is named, never stored."""
