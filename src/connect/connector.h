@@ -46,6 +46,7 @@ struct window_item {
 	size_t offset, len; /* READ: where its body lies in window->body */
 	struct view stored_id;
 	enum cause cause;
+	bool for_now; /* REFUSED by an accident of the destination: it may take it another day */
 	const char *reason; /* static, or in the window's arena */
 	/* for the engine alone */
 	struct identity identity;
@@ -81,7 +82,8 @@ struct window {
 	uint64_t ticket;     /* engine: durability of its intent */
 	bool alone;          /* into want: one item, to be handed over as a stream */
 	/* out of settle, for items AGAIN: */
-	bool split;      /* because one of many was refused: put the halves */
+	bool split; /* because one of many was refused: put the halves */
+	/* and out of next: wait before more is asked for */
 	enum cause hold; /* throttled, quota, folder-gone: going on at once is no use; else none */
 	int wait_s;      /* throttled: as long as was asked for, 0 = not said */
 };
@@ -210,8 +212,8 @@ struct connect_env {
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
 	void *secret_arg;
-	/* Optional: a sentence for the progress ("waiting 30 s: throttled"). */
-	void (*note)(void *arg, const char *text);
+	/* Optional: for the progress, what a server asks for: HOST "asks to go slower". */
+	void (*note)(void *arg, const char *host, const char *what);
 	void *note_arg;
 };
 

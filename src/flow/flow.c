@@ -404,6 +404,11 @@ static int run(struct lane *l, struct err *e)
 	return 0;
 }
 
+static void tell_note(void *arg, const char *host, const char *what)
+{
+	lane_note(arg, "%s %s", host, what);
+}
+
 static int open_lane(struct lane *l, const struct flow_options *options,
     const struct flow_context *context, struct err *e)
 {
@@ -418,6 +423,8 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	l->env = (struct connect_env){.waits = context->waits,
 	    .flags = l->flags,
 	    .origin = options->source->identity,
+	    .note = tell_note,
+	    .note_arg = l,
 	    .secret = context->secret,
 	    .secret_arg = context->secret_arg};
 	return ledger_open(&l->ledger, context->store, options->source->identity,

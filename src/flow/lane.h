@@ -116,8 +116,10 @@ struct folder_job {
 	unsigned resets;
 	bool glanced;   /* the listing's glance was looked at: it is older than what we know now */
 	unsigned holds; /* how often in a row the destination asked for patience */
-	bool careful;   /* the window under way is one that is put again, or a suspect */
-	bool lonely;    /* the window announced last is a suspect: nothing is announced behind it */
+	unsigned source_holds;
+	unsigned accidents; /* refused in a row by accidents of the destination */
+	bool careful;       /* the window under way is one that is put again, or a suspect */
+	bool lonely; /* the window announced last is a suspect: nothing is announced behind it */
 	struct suspect *suspects; /* suspect.c */
 	size_t suspect_count, suspect_size;
 	bool undecided; /* the destination never came to rest after a lost link */

@@ -12,6 +12,7 @@
 
 #define TRIES 4u
 #define CONCESSIONS 20u /* splits count too: far more than any honest server needs */
+#define ACCIDENTS 16u   /* refusals in a row that are no message's fault: the mailbox stops */
 #define HOLDS 7u        /* waits of 1, 2, 4 ... 64 s where the destination names no time */
 #define CLAMP_LOW 86400 /* 2 January 1970 */
 #define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
@@ -282,10 +283,27 @@ static void keep_readable(struct window *w)
 	w->count = kept;
 }
 
+/* The source says "unavailable" of a message: of that one for ever, or of all for a while. After some
+ * waits in a row the former is taken for true. */
+static int wait_for_source(
+    struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+{
+	if (!w->hold) {
+		job->source_holds = 0;
+		return 0;
+	}
+	if (job->source_holds == HOLDS)
+		return 0;
+	lane_note(l, "the source asks to wait: \"%s\"", w->items[0].reason);
+	return waitset_sleep(l->context->waits, INT64_C(500) << job->source_holds++, e);
+}
+
 int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
 {
 	if (!*w)
 		return 0;
+	if (wait_for_source(l, job, *w, e))
+		return window_free(w), -1;
 	for (size_t i = 0; i < (*w)->count; i++)
 		if (inspect_item(l, job, *w, &(*w)->items[i], e))
 			return window_free(w), -1;
@@ -308,7 +326,7 @@ static void expect_item(struct lane *l, struct folder_job *job, const struct win
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid};
 
-	job->holds = 0;
+	job->holds = job->accidents = 0;
 	l->summary->items_stored++;
 	l->summary->bytes_stored += item->identity.size;
 	l->progress.items_done++;
@@ -329,6 +347,10 @@ static bool concede(struct lane *l, struct window_item *item)
 
 	if (item->tries > CONCESSIONS)
 		return false;
+	if (item->for_now && !item->tries) {
+		item->state = ITEM_AGAIN;
+		return true;
+	}
 	if (item->date.known && (item->cause == CAUSE_DATE || (unexplained && far)))
 		item->cause = CAUSE_DATE;
 	else if (keywords && (item->cause == CAUSE_FLAGS || unexplained))
@@ -360,6 +382,7 @@ static struct window *window_again(
 		to->reason = "";
 		apply_concessions(l, to, from->cause == CAUSE_DATE, from->cause == CAUSE_FLAGS);
 		to->cause = CAUSE_NONE;
+		to->for_now = false;
 		to->tries++;
 		buf_add(&half->body, w->body.data + from->offset, from->len);
 		half->count++;
@@ -417,8 +440,22 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 	return -1;
 }
 
+/* One accident after another is the destination's trouble, not each message's. */
+static int count_accidents(struct folder_job *job, const struct window_item *item, struct err *e)
+{
+	if (!item->for_now || ++job->accidents < ACCIDENTS)
+		return 0;
+	err_set(e, CAUSE_THROTTLED, ERR_MAILBOX,
+	    "the destination refuses one message after another: \"%s\"", item->reason);
+	if (e)
+		e->side = ERR_DESTINATION;
+	return -1;
+}
+
 int window_receive(struct lane *l, struct folder_job *job, struct window *w, struct err *e)
 {
+	int failed = 0;
+
 	for (size_t i = 0; i < w->count; i++)
 		if (w->items[i].state == ITEM_REFUSED)
 			concede(l, &w->items[i]);
@@ -429,11 +466,13 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 
 		if (item->state == ITEM_STORED)
 			expect_item(l, job, item);
-		else if (item->state == ITEM_REFUSED)
-			lane_exception(l, job, item->cause, item->id, item->msgid,
-			    "the destination answered \"%s\"", item->reason);
+		if (item->state != ITEM_REFUSED)
+			continue;
+		lane_exception(l, job, item->cause, item->id, item->msgid,
+		    "the destination answered \"%s\"", item->reason);
+		failed = failed || count_accidents(job, item, e);
 	}
-	return 0;
+	return failed ? -1 : 0;
 }
 
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e)

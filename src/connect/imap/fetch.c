@@ -247,9 +247,10 @@ static void judge_missing(struct imap *im, struct imap_fetch *f, struct window_i
 		return;
 	if (f->count > 1)
 		item->state = ITEM_AGAIN; /* alone, it cannot hide behind the others */
-	else if (r->status != IMAP_OK)
+	else if (r->status != IMAP_OK) {
 		set_reason(w, item, ITEM_UNREADABLE, CAUSE_UNREADABLE, imap_words(im, &w->arena));
-	else if (!f->heard)
+		w->hold = view_is_nocase(r->code, "UNAVAILABLE") ? CAUSE_THROTTLED : w->hold;
+	} else if (!f->heard)
 		item->state = ITEM_GONE;
 	else
 		set_reason(w, item, ITEM_UNREADABLE, CAUSE_EMPTY,
@@ -266,7 +267,7 @@ static int take_tagged(struct imap *im, struct err *e)
 		f = f->next;
 	if (!f)
 		return imap_broken(im, e, "an answer to no command");
-	/* Yahoo says [UNAVAILABLE] of single messages for ever: that is theirs, not the link's */
+	/* Yahoo says [UNAVAILABLE] of single messages for ever; others while they are overloaded */
 	if (r->status != IMAP_OK && !view_is_nocase(r->code, "UNAVAILABLE") &&
 	    imap_general_cause(r, &wait_s))
 		return imap_refused(im, CAUSE_THROTTLED, ERR_LINK, "reading was refused", e);

@@ -108,6 +108,8 @@ struct imap {
 	/* the folder last asked for its now: new UIDs there are of this UIDVALIDITY, from this one on */
 	struct buf now_raw;
 	uint64_t now_uidvalidity, now_uidnext;
+	int pace_ms; /* to wait before each command, because it asked to go slower */
+	bool pace_told;
 	bool half_sent; /* a command was broken off: nothing can follow it on this connection */
 	/* pipelines */
 	struct imap_body body;
@@ -136,6 +138,8 @@ void imap_command_add(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(
 void imap_command_add_string(struct imap *im, struct imap_command *c, struct view v);
 /* Send it without waiting for the answer (except where literals must be asked for). */
 int imap_command_send(struct imap *im, struct imap_command *c, struct err *e);
+/* Before a command goes out: wait as long as the server's [THROTTLED] made it. */
+int imap_pace(struct imap *im, struct err *e);
 /* Take untagged data while waiting for a command's end; NULL = nothing but bookkeeping. */
 struct imap_taker {
 	int (*response)(void *arg, const struct imap_response *r, struct err *e);
