@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/header_date.h"
 #include "model/identity.h"
 
 #define TRIES 4u
@@ -180,6 +181,13 @@ static int peeked_read(struct item_stream *s, struct view *out, struct err *e)
 	return more;
 }
 
+/* Where the source's own date cannot be read, the header's is nearer to it than the day of the copy. */
+static void date_item(struct window_item *item, struct view message)
+{
+	if (!item->date.known)
+		header_date(message, &item->date);
+}
+
 /* Read a stream up to the end of its header (or a bound), so that the intent can tell it by that. */
 static int peek_stream(struct window *w, struct err *e)
 {
@@ -203,6 +211,7 @@ static int peek_stream(struct window *w, struct err *e)
 		return -1;
 	identity_finish(p->reader, true, &p->item->identity);
 	p->item->identity.size = w->stream->size;
+	date_item(p->item, buf_view(&p->head));
 	p->item->msgid = arena_strdup(&w->arena, identity_msgid(p->reader));
 	return 0;
 }
@@ -222,7 +231,8 @@ static void want_again(struct folder_job *job, const struct window_item *item)
 	    .was = (uint8_t)item->was,
 	    .tries = (uint8_t)(item->tries + 1),
 	    .alone = true,
-	    .clamp_date = item->cause == CAUSE_DATE || !same_date(&item->date, &item->date_told),
+	    .clamp_date = item->cause == CAUSE_DATE ||
+			  (item->date_told.known && !same_date(&item->date, &item->date_told)),
 	    .cut_flags = item->cause == CAUSE_FLAGS || item->flags != item->flags_told};
 
 	t.id = arena_copy(&job->arena, item->id);
@@ -241,6 +251,7 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
     struct window_item *item, struct err *e)
 {
 	uint64_t max = lane_max_size(l);
+	struct view body;
 
 	switch (item->state) {
 	case ITEM_READ:
@@ -248,8 +259,9 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 			item->state = ITEM_REFUSED;
 			return refuse_size(l, job, item, item->len, e);
 		}
-		identity_of(view_make(w->body.data + item->offset, item->len), &item->identity,
-		    &w->arena, &item->msgid);
+		body = view_make(w->body.data + item->offset, item->len);
+		identity_of(body, &item->identity, &w->arena, &item->msgid);
+		date_item(item, body);
 		return 0;
 	case ITEM_STREAM:
 		return peek_stream(w, e);

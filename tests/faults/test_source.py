@@ -2,6 +2,7 @@
 """The source misbehaves: bodies that are missing or lie about their length, strange data, cuts in the middle."""
 
 import collections
+import hashlib
 import unittest
 
 from case import Case, EPOCH, FULL, Mail, VARIANTS, caps, content_of, mails, text
@@ -304,10 +305,16 @@ class Noise(Case):
         def one(date):
             box = mails(3, twins=False)
             stage = self.stage(box)
-            stage.source.add("INBOX", text("dated"), [], date)
+            body = text("dated", extra="Received: by here; Wed, 17 Jul 1996 02:44:25 +0000\r\n")
+            stage.source.add("INBOX", body, [], date)
             run = stage.copy()
             self.assertEqual(run.code, 0, str(run))
             self.assertEqual(sorted(self.order(stage.destination)), sorted(self.order(stage.source)))
+            shown = {m["sha256"]: m["epoch"] for m in stage.destination.messages("INBOX")}
+            if run.causes():            # the source's cannot be read: the header tells it
+                self.assertEqual(dict(run.causes()), {"date": 1})
+                self.assertIn("header", run.of("exception")[0]["reason"])
+                self.assertEqual(shown[hashlib.sha256(body.encode()).hexdigest()], 837571465)
             uploads = stage.destination.count("APPEND")
             stage.copy()
             self.assertEqual(stage.destination.count("APPEND"), uploads)
