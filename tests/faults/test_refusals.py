@@ -64,6 +64,38 @@ class Words(Case):
         self.check_exact(stage, stage.copy(), 1, {"too-big": 1}, content_of(stage, "INBOX", 1))
 
 
+class Flags(Case):
+    """Flags that one server has and the other will not hear of."""
+
+    def test_system_flags_of_others(self):
+        """\\Forwarded, \\Junk and the like are not sent: destinations answer BAD to them."""
+        def one(variant):
+            stage = self.stage([], destination=caps(variant))
+            stage.source.add("INBOX", text(1), ["\\Seen", "\\Forwarded", "\\Recent", "Work"], EPOCH)
+            stage.source.add("INBOX", text(2), ["\\Junk"], EPOCH)
+            run = stage.copy()
+            self.assertEqual(run.code, 0, str(run))
+            self.assertEqual(sorted(m["flags"] for m in stage.destination.messages("INBOX")), [[], ["Work", "\\Seen"]])
+            sent = " ".join(entry["line"] for entry in stage.destination.log)
+            for flag in ("Forwarded", "Junk", "Recent"):
+                self.assertNotIn(flag, sent)
+            uploads = stage.destination.count("APPEND")
+            self.assertEqual(stage.copy().code, 0)
+            self.assertEqual(stage.destination.count("APPEND"), uploads)
+        self.each(one, variant=("full", "bare"))
+
+    def test_invalid_flag_list(self):
+        """Keywords refused with words that name no keyword: the message travels without them, and it is told."""
+        def one(variant, words):
+            stage = self.stage([Mail("INBOX", text(n), ["Work"] if n == 3 else [], EPOCH + n) for n in range(6)],
+                               destination=dict(caps(variant), refuse_keyword=["Work => " + words]))
+            run = stage.copy()
+            self.assertEqual(run.code, 0, str(run))
+            self.assertEqual(dict(run.causes()), {"flags": 1}, str(run))
+            self.assertEqual(len(stage.destination.messages("INBOX")), 6)
+        self.each(one, variant=("full", "bare"), words=("Invalid flag list", "[CANNOT] Invalid keyword name", "error"))
+
+
 class Accidents(Case):
     """The destination fails for reasons of its own."""
 

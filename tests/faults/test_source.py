@@ -323,6 +323,61 @@ class Noise(Case):
                              "17-Jul-1996 02:44:25 -0700", "17-Jul-1996 02:44:25 PDT"))
 
 
+class Lies(Case):
+    """The source says that messages have gone which have not, or keeps still about some that have."""
+
+    QRESYNC = FULL + " QRESYNC"
+
+    def second_pass(self, lie, change=None, late=0):
+        """LATE: so many that have gone are only found in the next pass."""
+        stage = self.stage(mails(30, twins=False), source={"caps": self.QRESYNC}, destination={"caps": FULL})
+        self.check_exact(stage, stage.copy("--deletions", "mirror"))
+        stage.source.flag("INBOX", "3", "+\\Flagged")
+        if change:
+            change(stage)
+        stage.source.script("on FETCH-META * line CHANGEDSINCE: " + lie)
+        run = stage.copy("--deletions", "mirror")
+        self.assertEqual(run.code, 0, str(run))
+        self.assertFalse(stage.at_source() - stage.at_destination(), "lost: %s" % run)
+        self.assertEqual(sum((stage.at_destination() - stage.at_source()).values()), late, str(run))
+        self.assertEqual(stage.unfired(), [])
+        stage.source.rules = []
+        self.check_exact(stage, stage.copy("--deletions", "mirror"))
+
+    def test_gone_that_are_there(self):
+        """Nothing is removed at the destination for a VANISHED that does not fit the number of messages."""
+        for words in ("1:*", "1:30", "3,5,7", "30:1", "1:4294967295", "(", "nonsense", "", "0", "1:3:5"):
+            with self.subTest(words=words):
+                self.second_pass('extra "* VANISHED (EARLIER) %s"' % words)
+
+    def test_gone_that_are_not_told(self):
+        """What it does not tell is found by asking for all."""
+        self.second_pass('omit "VANISHED"', lambda stage: stage.source.expunge("INBOX", "4,9"))
+
+    def test_others_told(self):
+        """As many as have gone, but others: those that are there stay."""
+        self.second_pass('replace "VANISHED .EARLIER. .*" "VANISHED (EARLIER) 5,10"',
+                         lambda stage: stage.source.expunge("INBOX", "4,9"), 2)
+
+
+class Slow(Case):
+    """Whoever is slow is waited for, and what the wait breaks is mended."""
+
+    def test_slow_destination(self):
+        """The source hangs up because nobody reads what it says; memory stays bounded; all arrives."""
+        box = mails(6, twins=False, size=400000) + [Mail("INBOX", text("large", 2500000), [], EPOCH)]
+        stage = self.stage(box, source={"script": "on FETCH-BODY 2 after: delay 0.5; reset"},
+                           destination={"script": "on CONNECT 1: rate 1500000"})
+        run = stage.copy()
+        self.check_exact(stage, run)
+        self.check_idle(stage)
+
+    def test_slow_source(self):
+        stage = self.stage(mails(6, twins=False, size=60000), source={"script": "on CONNECT *: rate 200000"})
+        self.check_exact(stage, stage.copy())
+        self.check_idle(stage)
+
+
 class Sweeps(Case):
     """The source's folder changes while godwit works on it."""
 
