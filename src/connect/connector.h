@@ -126,6 +126,8 @@ bool cursor_same(const struct cursor *a, const struct cursor *b);
 /* Have ids of THEN been taken back, within one incarnation? Then the server was restored from a backup,
  * and gives ids out a second time. */
 bool cursor_went_back(const struct cursor *now, const struct cursor *then);
+/* The instant of a folder (NULL allowed) that its listing told; false = it told none, *out is none. */
+bool cursor_glance(const struct folder *f, struct cursor *out);
 
 /* What changes() shall tell. */
 struct changes_ask {
@@ -146,6 +148,7 @@ struct changes_ask {
 	/* When count > 0: the present facts of just these ids; ids without a fact are gone. */
 	const struct view *ids;
 	size_t count;
+	bool marks_follow; /* with ids: some of them will be marked next */
 };
 
 struct changes_told {

@@ -79,6 +79,19 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 	}
 }
 
+/* The listing of this very session has told it already: earlier than now, and so below it. */
+static int target_now(struct lane *l, struct folder_job *job, struct cursor *now, struct err *e)
+{
+	const struct folder *listed = folder_list_find(&l->target_folders, job->target.raw);
+
+	job->target.glance_cursor = NULL;
+	if (l->sessions > 1 || !cursor_glance(listed, now) ||
+	    cursor_went_back(now, &job->memory->target)) /* we have put something since */
+		return l->to->now(l->destination, &job->target, now, e);
+	job->target.glance_cursor = listed->glance_cursor;
+	return 0;
+}
+
 /* Where in the destination folder nothing of ours can be below; and is it still the folder we knew? */
 int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 {
@@ -86,7 +99,7 @@ int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 
 	if (job->floor_session == l->sessions)
 		return 0;
-	if (l->to->now(l->destination, &job->target, &now, e) || check_same_target(l, job, &now, e))
+	if (target_now(l, job, &now, e) || check_same_target(l, job, &now, e))
 		return -1;
 	job->floor_session = l->sessions;
 	if (!job->floor.text[0])

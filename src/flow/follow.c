@@ -45,13 +45,8 @@ static bool is_missing(const struct following *f, const struct ledger_folder *m)
 static int instant_of(
     struct following *f, const struct folder *folder, struct cursor *out, struct err *e)
 {
-	size_t len = folder->glance_cursor ? strlen(folder->glance_cursor) : 0;
-
-	*out = (struct cursor){""};
-	if (len && len < sizeof(out->text)) {
-		memcpy(out->text, folder->glance_cursor, len);
+	if (cursor_glance(folder, out))
 		return 0;
-	}
 	if (!f->connector->now(f->session, folder, out, e))
 		return 0;
 	return e->scope <= ERR_FOLDER ? 0 : -1;

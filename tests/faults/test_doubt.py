@@ -569,7 +569,7 @@ class Limits(Case):
         self.each(one, case=(
             ("NO [UNAVAILABLE] busy", "APPEND 1"), ("NO [THROTTLED] slow down", "APPEND 1-2"),
             ("BAD Request is throttled. Suggested Backoff Time: 300 milliseconds", "APPEND 1"),
-            ("NO [LIMIT] too much", "STATUS 1"), ("NO [INUSE] locked", "EXAMINE 1")))
+            ("NO [LIMIT] too much", "FETCH-META 1"), ("NO [INUSE] locked", "EXAMINE 1")))
 
     def test_throttled_in_a_train(self):
         """Of a pipelined train some are taken and some are told to wait: each arrives once."""

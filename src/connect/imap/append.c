@@ -364,15 +364,26 @@ static void plan_commands(struct imap *im, struct imap_append *a)
 	}
 }
 
+/* From which UID on new messages of the folder are: as asked last, or as its listing told. */
+static void know_folder(struct imap *im, struct imap_append *a, const struct folder *f)
+{
+	struct cursor listed;
+	uint64_t modseq;
+
+	a->known = view_eq(buf_view(&im->now_raw), f->raw);
+	a->uidvalidity = im->now_uidvalidity;
+	a->uidnext = im->now_uidnext;
+	if (!a->known && cursor_glance(f, &listed))
+		a->known = !imap_cursor_parse(&listed, &a->uidvalidity, &a->uidnext, &modseq);
+}
+
 int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
 	struct imap_append *a = NEW(struct imap_append);
 
 	a->window = w;
-	a->known = view_eq(buf_view(&im->now_raw), f->raw);
-	a->uidvalidity = im->now_uidvalidity;
-	a->uidnext = im->now_uidnext;
+	know_folder(im, a, f);
 	plan_commands(im, a);
 	w->hold = CAUSE_NONE;
 	w->split = false;

@@ -355,19 +355,25 @@ int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker,
 	}
 }
 
-int imap_run(struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e)
+int imap_finish(
+    struct imap *im, const struct imap_command *c, const struct imap_taker *taker, struct err *e)
 {
 	char what[80];
-	int failed;
 
-	snprintf(what, sizeof(what), "%.*s was refused",
-	    (int)strcspn(c->text.data + strlen(c->tag) + 1, " \r\""),
-	    c->text.data + strlen(c->tag) + 1);
-	failed = imap_command_send(im, c, e) || imap_await(im, c->tag, taker, e);
-	imap_command_free(c);
-	if (failed)
+	if (imap_await(im, c->tag, taker, e))
 		return -1;
 	if (im->reader.response.status == IMAP_OK)
 		return 0;
+	snprintf(what, sizeof(what), "%.*s was refused",
+	    (int)strcspn(c->text.data + strlen(c->tag) + 1, " \r\""),
+	    c->text.data + strlen(c->tag) + 1);
 	return imap_refused(im, CAUSE_PROTOCOL, ERR_FOLDER, what, e);
+}
+
+int imap_run(struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e)
+{
+	int failed = imap_command_send(im, c, e) || imap_finish(im, c, taker, e);
+
+	imap_command_free(c);
+	return failed ? -1 : 0;
 }

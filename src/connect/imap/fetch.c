@@ -43,6 +43,14 @@ static struct imap_fetch *pop(struct imap *im)
 	return f;
 }
 
+/* The folder may have to be opened first; then in the same flight. */
+static int send_or_open(
+    struct imap *im, const struct folder *f, struct imap_command *c, struct err *e)
+{
+	return imap_is_selected(im, f->raw, false) ? imap_command_send(im, c, e)
+						   : imap_select_with(im, f->raw, false, c, e);
+}
+
 int imap_want(struct session *s, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
@@ -70,13 +78,11 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	imap_set_finish(&set);
 	*im->fetch_last = f; /* lent from here on, whatever fails */
 	im->fetch_last = &f->next;
-	if (imap_select(im, w->folder->raw, false, false, e))
-		return -1;
 	imap_command_start(im, &c, "UID FETCH ");
 	buf_add_view(&c.text, buf_view(&set_text));
 	imap_command_add(&c, "(UID BODY.PEEK[])");
 	memcpy(f->tag, c.tag, sizeof(f->tag));
-	failed = imap_command_send(im, &c, e);
+	failed = send_or_open(im, w->folder, &c, e);
 	imap_command_free(&c);
 	return failed;
 }
