@@ -142,7 +142,7 @@ class Quota(Case):
                               "APPEND The 1500 MB storage limit has been reached", "Mailbox is full"))
 
 
-class Patience(Case):
+class Slower(Case):
     """Servers that ask to go slower are obeyed, and the progress says so."""
 
     def test_ok_and_throttled(self):
