@@ -18,6 +18,7 @@
 
 struct waitset;
 struct session;
+struct record;
 
 /* ---- what travels ---- */
 
@@ -213,6 +214,7 @@ struct connect_env {
 	/* Optional: a sentence for the progress ("waiting 30 s: throttled"). */
 	void (*note)(void *arg, const char *text);
 	void *note_arg;
+	struct record *record; /* what passes is told there (record.h); NULL = nowhere */
 };
 
 struct session_stats {
