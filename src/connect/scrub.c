@@ -313,15 +313,26 @@ static size_t shift_len(struct view v)
 	return i > 1 && i < v.len && v.data[i] == '-' ? i + 1 : 0;
 }
 
+/* "%E9": so godwit writes an 8-bit byte that is no UTF-8. The byte, 0 = it is none. */
+static unsigned char percent_byte(struct view v)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	const char *high = v.len > 2 && v.data[0] == '%' ? memchr(hex, v.data[1], 16) : NULL;
+	const char *low = high ? memchr(hex, v.data[2], 16) : NULL;
+
+	return low && high >= hex + 8 ? (unsigned char)((high - hex) * 16 + (low - hex)) : 0;
+}
+
 /* Letters, digits and shifts that stand together, from the beginning of V. */
 static size_t word_len(struct view v)
 {
 	size_t at = 0, len;
 
 	while (at < v.len) {
-		len = is_letter(v.data[at]) || is_digit(v.data[at])
-			  ? 1
-			  : shift_len(view_make(v.data + at, v.len - at));
+		struct view rest = {v.data + at, v.len - at};
+
+		len = is_letter(*rest.data) || is_digit(*rest.data) ? 1 : shift_len(rest);
+		len = percent_byte(rest) ? 3 : len;
 		if (!len)
 			break;
 		at += len;
@@ -398,9 +409,15 @@ static void scrub_word(struct scrub *s, char *data, size_t len)
 
 	for (size_t i = 0, step; i < len; i += step) {
 		unsigned char c = (unsigned char)data[i];
-		size_t shift = shift_len(view_make(data + i, len - i));
+		struct view rest = {data + i, len - i};
+		size_t shift = shift_len(rest);
 
 		step = 1;
+		if (percent_byte(rest)) {
+			chain = chain_on(s, chain, percent_byte(rest));
+			step = 3;
+			continue;
+		}
 		if (shift && scrub_shift(s, &chain, data + i, shift)) {
 			step = shift;
 			continue;
