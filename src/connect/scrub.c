@@ -240,26 +240,28 @@ static const char *const staying[] = {"acl", "all", "alreadyexists", "answered",
     "children", "clientbug", "close", "closed", "completed", "compress", "condstore",
     "contactadmin", "copy", "copyuid", "corruption", "count", "create", "date", "dec", "delete",
     "deleted", "detail", "done", "draft", "drafts", "earlier", "emailid", "enable", "enabled",
-    "envelope", "esearch", "examine", "exists", "expired", "expunge", "expungeissued", "extended",
-    "failed", "feb", "fetch", "fields", "flag", "flagged", "flags", "folder", "folders",
-    "forwarded", "getquotaroot", "gmail", "godwit", "google", "googlemail", "gz", "haschildren",
-    "hasnochildren", "header", "highestmodseq", "id", "idle", "imap", "imap4", "imap4rev1",
-    "imap4rev2", "important", "in", "inbox", "internaldate", "inuse", "invalid", "is", "jan", "jul",
-    "jun", "junk", "keyword", "keywords", "large", "limit", "list", "literal", "login",
-    "logindisabled", "logout", "lsub", "mail", "mailbox", "mailboxes", "mailboxid", "mar", "marked",
-    "max", "maximum", "may", "mdnsent", "message", "messages", "metadata", "mime", "min",
-    "modified", "modseq", "move", "multiappend", "name", "namespace", "nil", "no", "noinferiors",
-    "nomodseq", "none", "nonexistent", "nonjunk", "noop", "noperm", "noselect", "not", "notjunk",
-    "notsaved", "nov", "objectid", "oct", "of", "ok", "oldname", "other", "over", "overquota",
-    "parse", "partial", "peek", "permanentflags", "phishing", "preauth", "preview",
-    "privacyrequired", "public", "qresync", "quota", "quotaroot", "read", "recent", "reference",
+    "envelope", "esearch", "examine", "exists", "expired", "expunge", "expungeissued", "ext",
+    "extended", "failed", "feb", "fetch", "fields", "flag", "flagged", "flags", "folder", "folders",
+    "forwarded", "fuzzy", "getquotaroot", "gm", "gmail", "godwit", "google", "googlemail", "guid",
+    "gz", "haschildren", "hasnochildren", "header", "highestmodseq", "id", "idle", "imap", "imap4",
+    "imap4rev1", "imap4rev2", "important", "in", "inbox", "internaldate", "inuse", "invalid", "is",
+    "jan", "jul", "jun", "junk", "keyword", "keywords", "labels", "large", "limit", "list",
+    "literal", "login", "logindisabled", "logout", "lsub", "mail", "mailbox", "mailboxes",
+    "mailboxid", "mar", "marked", "max", "maximum", "may", "mdnsent", "message", "messages",
+    "metadata", "mime", "min", "modified", "modseq", "move", "msgid", "multiappend", "name",
+    "namespace", "nil", "no", "noinferiors", "nomodseq", "none", "nonexistent", "nonjunk", "noop",
+    "noperm", "noselect", "not", "notjunk", "notsaved", "nov", "objectid", "oct", "of", "ok",
+    "oldname", "on", "only", "other", "over", "overquota", "parse", "partial", "peek", "permanent",
+    "permanentflags", "phishing", "preauth", "preview", "privacyrequired", "public", "qresync",
+    "quota", "quotaroot", "read", "readonly", "ready", "recent", "recursivematch", "reference",
     "remote", "rename", "return", "rev1", "rev2", "rfc822", "saved", "savedate", "search", "seen",
     "select", "sent", "sep", "serverbug", "shared", "silent", "since", "size", "sort", "spam",
     "special", "starred", "starttls", "status", "storage", "store", "subscribe", "subscribed",
-    "tag", "text", "thread", "threadid", "throttled", "to", "too", "toobig", "trash", "trycreate",
-    "uid", "uidfetch", "uidnext", "uidnotsticky", "uidonly", "uidplus", "uidvalidity",
-    "unavailable", "unchangedsince", "unkeyword", "unmarked", "unseen", "unselect", "unsubscribe",
-    "urlmech", "use", "user", "users", "utf8", "vanished", "vendor", "version", "xlist"};
+    "tag", "text", "thread", "threadid", "thrid", "throttled", "to", "too", "toobig", "trash",
+    "trycreate", "uid", "uidfetch", "uidnext", "uidnotsticky", "uidonly", "uidplus", "uidvalidity",
+    "uidvanished", "unavailable", "unchangedsince", "unkeyword", "unmarked", "unseen", "unselect",
+    "unsubscribe", "urlmech", "use", "user", "users", "utf8", "vanished", "vendor", "version",
+    "write", "x", "xlist"};
 
 static int compare_word(const void *key, const void *item)
 {
@@ -383,7 +385,8 @@ static uint64_t scrub_wide(struct scrub *s, uint64_t chain, char *data, size_t l
 				(c == 0xcd && i + 1 < len && (unsigned char)data[i + 1] < 0xb0);
 		if (!latin)
 			data[i] = (char)other(chain, c);
-		chain = chain_on(s, chain, c);
+		/* a control character parts words: elsewhere it is written as another */
+		chain = c < 0x80 ? CHAIN_WORD : chain_on(s, chain, c);
 	}
 	return chain;
 }

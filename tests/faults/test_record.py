@@ -2,10 +2,13 @@
 """The flight recorder: what --record leaves can be played again, and gives nothing away."""
 
 import base64
+import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
+import sys
 import time
 import unittest
 
@@ -53,7 +56,7 @@ class Replays(RecordCase):
         """Each misbehaviour that the kit knows, at either side."""
         names = sorted(path.stem for path in SCRIPTS.glob("*.txt"))
         self.assertGreater(len(names), 40)
-        self.each(self.scripted, at_once=4, name=[name for name in names if name not in LATER],
+        self.each(self.scripted, at_once=8, name=[name for name in names if name not in LATER],
                   side=("source", "destination"))
 
     def test_destinations(self):
@@ -93,6 +96,26 @@ class Replays(RecordCase):
                 self.assertIn(done.returncode, (0, 1), done.stderr)
                 self.check_replay(path)
         self.each(one, command=(["check"], ["verify"], ["verify", "--digest"]))
+
+    def test_one_side(self):
+        """By hand: fakeimap.py --transcript FILE --side SIDE. The client's tags are its own; nonsense is told."""
+        with Stage(source={"caps": FULL}) as stage:
+            stage.fill(mails(2))
+            _, path = self.recorded(stage)
+            playing = subprocess.Popen([sys.executable, fakeimap.__file__, "--transcript", path, "--side", "source"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            port = json.loads(playing.stdout.readline())["port"]
+            with socket.create_connection(("127.0.0.1", port), 10) as sock:
+                lines = sock.makefile("rb")
+                self.assertTrue(lines.readline().startswith(b"* OK"))
+                sock.sendall(b"mine CAPABILITY\r\n")
+                self.assertIn(b"IMAP4rev1", lines.readline())
+                self.assertTrue(lines.readline().startswith(b"mine OK"))
+                sock.sendall(b"mine2 NONSENSE\r\n")
+                self.assertEqual(lines.read(), b"")
+            out, _ = playing.communicate("", timeout=20)
+            self.assertEqual(playing.returncode, 1)
+            self.assertIn("NONSENSE", json.loads(out)["problem"])
 
     def test_difference_is_found(self):
         """A record that says something else than what happens."""
