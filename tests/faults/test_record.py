@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -198,6 +199,10 @@ class Leaks(RecordCase):
                 self.assertNotIn(form, found, secret)
         for part in self.USER.split("."):
             self.assertNotIn(part.encode(), found)
+        logins = re.findall(rb"(?m)^c: \S+ (?:login|authenticate).*\n.*", found)
+        self.assertTrue(logins)
+        for login in logins:            # its head, and then the server speaks, or nobody
+            self.assertRegex(login, rb"^c: g\d+ (login|authenticate [a-z0-9-]+) \*\n(s: (g\d+|\*) |connection |close|leave)")
 
     def run_with(self, caps, login="", script="", options=()):
         users = {self.USER: self.WORD}
