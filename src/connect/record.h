@@ -15,14 +15,14 @@ struct
 
 /* FD is borrowed. WARN gets a sentence when the record had to end. */
 void record_new(
-    struct record **r, int fd, void (*warn)(void *arg, const char *text), void *warn_arg);
+    struct record **out, int fd, void (*warn)(void *arg, const char *text), void *warn_arg);
 /* Writes what is pending. NULL inside is fine. */
-void record_free(struct record **r);
+void record_free(struct record **record);
 
-/* A connection begins. R may be NULL: then so is *L. USER, AUTHZID (may be NULL) and HOST will not be
+/* A connection begins. R may be NULL: then so is *OUT. USER, AUTHZID (may be NULL) and HOST will not be
  * found in it. */
-void record_link_new(struct record_link **l, struct record *r, enum err_side side, const char *user,
-    const char *authzid, const char *host);
+void record_link_new(struct record_link **out, struct record *r, enum err_side side,
+    const char *user, const char *authzid, const char *host);
 
 /* How a connection ended, as seen from here. */
 enum record_end {
@@ -33,7 +33,7 @@ enum record_end {
 	RECORD_REFUSED,   /* there was never a connection */
 	RECORD_UNTRUSTED, /* TLS failed */
 };
-void record_link_end(struct record_link **l, enum record_end how);
+void record_link_end(struct record_link **link, enum record_end how);
 
 /* Whole lines to the server, with their CRLF. */
 void record_sent(struct record_link *l, struct view lines);

@@ -60,7 +60,7 @@ static uint64_t chain_on(const struct scrub *s, uint64_t chain, unsigned char c)
 /* The Nth of COUNT in an order drawn by SEED (Fisher and Yates). */
 static unsigned permuted(uint64_t seed, unsigned count, unsigned n)
 {
-	unsigned char order[26];
+	unsigned char order[26] = {0};
 
 	for (unsigned i = 0; i < count; i++) {
 		unsigned k = (unsigned)((seed >> 33) % (i + 1));

@@ -21,9 +21,9 @@
 struct scrub;
 
 /* Draws the key. */
-void scrub_new(struct scrub **s);
+void scrub_new(struct scrub **out);
 /* Wipes it. NULL inside is fine. */
-void scrub_free(struct scrub **s);
+void scrub_free(struct scrub **scrub);
 
 /* From now on the words of TEXT (a user, a host) are replaced in sentences too. */
 void scrub_learn(struct scrub *s, const char *text);
