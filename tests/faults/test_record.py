@@ -23,7 +23,7 @@ import replay
 SCRIPTS = pathlib.Path(fakeimap.__file__).parent / "scripts"
 SLOW = {"network-dribble", "server-slow"}
 #: Scripts for what only later passes ask.
-LATER = {"qresync-lies"}
+LATER = {"qresync-lies", "folder-restored-backup"}
 
 
 class RecordCase(Case):
