@@ -45,7 +45,8 @@ static const struct {
     [CAUSE_8BIT_HEADER] = {"8bit-header", 1,
 	"The header has raw 8-bit bytes, which this destination does not take; save it by hand."},
     [CAUSE_BARE_NEWLINE] = {"bare-newline", 1,
-	"The message has bare line feeds, which this destination does not take; save it by hand."},
+	"The message has bare line feeds, or does not end in one, which this destination does not "
+	"take; save it by hand."},
     [CAUSE_BAD_HEADER] = {"bad-header", 1,
 	"The message has no valid header, which this destination does not take; save it by hand."},
     [CAUSE_EMPTY] = {"empty", 1, "The message has no content to copy."},
@@ -85,6 +86,8 @@ static const struct {
     [CAUSE_DAMAGED] = {"damaged", 30,
 	"Put back a sound copy, or let godwit ledger rebuild SOURCE DESTINATION make it anew from "
 	"both mailboxes; nothing is doubled by that."},
+    [CAUSE_LONG_LINE] = {"long-line", 1,
+	"The message has a line longer than this destination takes; save it by hand."},
 };
 
 const char *cause_name(enum cause cause)

@@ -74,7 +74,8 @@ enum cause {
 	CAUSE_DATE_DIFFERS, /* "date-differs" */
 	CAUSE_SIZE_DIFFERS, /* "size-differs" */
 	CAUSE_BYTES_DIFFER, /* "bytes-differ" */
-	CAUSE_DAMAGED, /* "damaged"  30: the ledger's file or a record of it; it can be rebuilt */
+	CAUSE_DAMAGED,   /* "damaged"  30: the ledger's file or a record of it; it can be rebuilt */
+	CAUSE_LONG_LINE, /* "long-line": longer than the destination takes */
 	CAUSE_COUNT
 };
 

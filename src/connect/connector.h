@@ -47,6 +47,7 @@ struct window_item {
 	size_t offset, len; /* READ: where its body lies in window->body */
 	struct view stored_id;
 	enum cause cause;
+	bool for_now; /* REFUSED by an accident of the destination: it may take it another day */
 	const char *reason; /* static, or in the window's arena */
 	/* for the engine alone */
 	struct identity identity;
@@ -82,7 +83,8 @@ struct window {
 	uint64_t ticket;     /* engine: durability of its intent */
 	bool alone;          /* into want: one item, to be handed over as a stream */
 	/* out of settle, for items AGAIN: */
-	bool split;      /* because one of many was refused: put the halves */
+	bool split; /* because one of many was refused: put the halves */
+	/* and out of next: wait before more is asked for */
 	enum cause hold; /* throttled, quota, folder-gone: going on at once is no use; else none */
 	int wait_s;      /* throttled: as long as was asked for, 0 = not said */
 };
@@ -125,6 +127,8 @@ bool cursor_same(const struct cursor *a, const struct cursor *b);
 /* Have ids of THEN been taken back, within one incarnation? Then the server was restored from a backup,
  * and gives ids out a second time. */
 bool cursor_went_back(const struct cursor *now, const struct cursor *then);
+/* The instant of a folder (NULL allowed) that its listing told; false = it told none, *out is none. */
+bool cursor_glance(const struct folder *f, struct cursor *out);
 
 /* What changes() shall tell. */
 struct changes_ask {
@@ -145,6 +149,7 @@ struct changes_ask {
 	/* When count > 0: the present facts of just these ids; ids without a fact are gone. */
 	const struct view *ids;
 	size_t count;
+	bool marks_follow; /* with ids: some of them will be marked next */
 };
 
 struct changes_told {
@@ -211,8 +216,8 @@ struct connect_env {
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
 	void *secret_arg;
-	/* Optional: a sentence for the progress ("waiting 30 s: throttled"). */
-	void (*note)(void *arg, const char *text);
+	/* Optional: for the progress, what a server asks for: HOST "asks to go slower". */
+	void (*note)(void *arg, const char *host, const char *what);
 	void *note_arg;
 	struct record *record; /* what passes is told there (record.h); NULL = nowhere */
 };

@@ -25,3 +25,14 @@ bool cursor_went_back(const struct cursor *now, const struct cursor *then)
 {
 	return next_id(now) && next_id(now) < next_id(then);
 }
+
+bool cursor_glance(const struct folder *f, struct cursor *out)
+{
+	size_t len = f && f->glance_cursor ? strlen(f->glance_cursor) : 0;
+
+	*out = (struct cursor){""};
+	if (!len || len >= sizeof(out->text))
+		return false;
+	memcpy(out->text, f->glance_cursor, len);
+	return true;
+}

@@ -81,7 +81,8 @@ static void check_compare(struct checker *c, const struct expectation *x, const 
 	c->dates_off += date_off;
 	if (!x->date_told.known)
 		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
-		    "the source gave no arrival date that can be read");
+		    "the source gave no arrival date that can be read%s",
+		    x->date.known ? "; that of its header was taken" : "");
 	if (date_off)
 		lane_exception(l, job, CAUSE_DATE, x->source_id, x->msgid,
 		    "its arrival date is %lld seconds off at the destination",

@@ -11,11 +11,15 @@
 #include "flow/lane.h"
 
 /* A stream is handed over when its first byte comes, and a server may work on several commands at
- * once: it is announced only when all before it has been read, or the order of the folder is lost. */
+ * once: it is announced only when all before it has been read, or the order of the folder is lost.
+ * What a link may die of is announced alone. */
 static bool must_wait(const struct folder_job *job)
 {
-	return job->wanted && job->todo_next < job->todo_count &&
-	       job->todo[job->todo_next].size >= STREAM_FROM;
+	const struct todo *next = &job->todo[job->todo_next];
+
+	if (!job->wanted || job->todo_next == job->todo_count)
+		return false;
+	return job->lonely || next->size >= STREAM_FROM || suspect_is(job, next->id);
 }
 
 /* Announce windows until enough are on their way. */
@@ -29,6 +33,7 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 		if (!w)
 			return 0;
 		job->wanted++;
+		job->lonely = suspect_is(job, w->items[0].id);
 		if (l->from->want(l->source, w, e))
 			return -1;
 	}
@@ -44,7 +49,6 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 		job->careful = true;
 		return 0;
 	}
-	job->careful = false;
 	do {
 		if (want_ahead(l, job, e))
 			return -1;
@@ -56,6 +60,7 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 		if (window_inspect(l, job, w, e))
 			return -1;
 	} while (!*w);
+	job->careful = suspect_is(job, (*w)->items[0].id);
 	return 0;
 }
 
@@ -74,6 +79,19 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 	}
 }
 
+/* The listing of this very session has told it already: earlier than now, and so below it. */
+static int target_now(struct lane *l, struct folder_job *job, struct cursor *now, struct err *e)
+{
+	const struct folder *listed = folder_list_find(&l->target_folders, job->target.raw);
+
+	job->target.glance_cursor = NULL;
+	if (l->sessions > 1 || !cursor_glance(listed, now) ||
+	    cursor_went_back(now, &job->memory->target)) /* we have put something since */
+		return l->to->now(l->destination, &job->target, now, e);
+	job->target.glance_cursor = listed->glance_cursor;
+	return 0;
+}
+
 /* Where in the destination folder nothing of ours can be below; and is it still the folder we knew? */
 int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 {
@@ -81,7 +99,7 @@ int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 
 	if (job->floor_session == l->sessions)
 		return 0;
-	if (l->to->now(l->destination, &job->target, &now, e) || check_same_target(l, job, &now, e))
+	if (target_now(l, job, &now, e) || check_same_target(l, job, &now, e))
 		return -1;
 	job->floor_session = l->sessions;
 	if (!job->floor.text[0])
@@ -116,7 +134,8 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 		}
 		if (copy_floor(l, job, e) ||
 		    ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
-		    settle_to(l, job, PUT_AHEAD - 1, e) || ledger_durable(l->ledger, w->ticket, e))
+		    settle_to(l, job, job->careful ? 0 : PUT_AHEAD - 1, e) ||
+		    ledger_durable(l->ledger, w->ticket, e))
 			return window_free(&w), -1;
 		if (l->to->put(l->destination, &job->target, w, e))
 			return -1;
@@ -179,19 +198,26 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 }
 
 /* The receipts that did come are believed; the rest stays in doubt. */
-bool copy_abandon(struct lane *l, struct folder_job *job)
+bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *accident)
 {
+	bool lost = accident && accident->scope == ERR_LINK && accident->next == ERR_RETRY;
 	struct window *w;
 	struct err ignored;
 	bool lent = false;
 
 	job->wanted = 0;
-	for (; l->source && (w = l->from->abandon(l->source)); lent = true)
-		window_free(&w);
-	for (; l->destination && (w = l->to->abandon(l->destination)); lent = true) {
-		window_receive(l, job, w, &ignored);
+	for (; l->source && (w = l->from->abandon(l->source)); lent = true) {
+		if (lost && accident->side == ERR_SOURCE)
+			suspect_note(job, w, ERR_SOURCE);
 		window_free(&w);
 	}
+	for (; l->destination && (w = l->to->abandon(l->destination)); lent = true) {
+		window_receive(l, job, w, &ignored);
+		if (lost && (accident->side == ERR_DESTINATION || w->stream))
+			suspect_note(job, w, accident->side);
+		window_free(&w);
+	}
+	suspect_judge(job);
 	while ((w = job->retry)) {
 		job->retry = w->next;
 		window_free(&w);

@@ -56,7 +56,7 @@ static void lane_disconnect(struct lane *l, struct folder_job *job)
 	struct session_stats from = {0}, to = {0};
 
 	if (job)
-		copy_abandon(l, job);
+		copy_abandon(l, job, NULL);
 	if (l->source)
 		l->from->close(&l->source, &from);
 	if (l->destination)
@@ -94,6 +94,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->vanished);
 	free(job->gone);
 	free(job->facts);
+	free(job->suspects);
 	arena_free(&job->arena);
 	arena_free(&job->stored_arena);
 	*job = (struct folder_job){0};
@@ -183,12 +184,13 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 	for (;;) {
 		if (!lane_connect(l, e) && !do_it(l, job, e))
 			return 0;
-		lent = copy_abandon(l, job); /* receipts that came count as progress */
+		lent = copy_abandon(l, job, e); /* receipts that came count as progress */
 		if (e->scope <= ERR_FOLDER) {
 			if (lent)
 				lane_disconnect(l, job);
 			if (!is_reset(job, e))
 				return fail_job(l, job, e);
+			job->suspect_count = 0; /* ids that meant others */
 			restart_job(l, job);
 			continue;
 		}
@@ -402,6 +404,11 @@ static int run(struct lane *l, struct err *e)
 	return 0;
 }
 
+static void tell_note(void *arg, const char *host, const char *what)
+{
+	lane_note(arg, "%s %s", host, what);
+}
+
 static int open_lane(struct lane *l, const struct flow_options *options,
     const struct flow_context *context, struct err *e)
 {
@@ -416,6 +423,8 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	l->env = (struct connect_env){.waits = context->waits,
 	    .flags = l->flags,
 	    .origin = options->source->identity,
+	    .note = tell_note,
+	    .note_arg = l,
 	    .secret = context->secret,
 	    .secret_arg = context->secret_arg,
 	    .record = context->record};

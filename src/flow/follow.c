@@ -1,6 +1,6 @@
 /* follow.c - folders that were renamed since the last pass. Between listing and mapping. One that is
  * missing and one that nobody knows are the same folder when the service says so (an object id), or
- * when they are of one incarnation and no other pair is. Then the memory goes with it: a folder
+ * when they are of one incarnation, no other pair is, and the messages at hand are the same. Then the memory goes with it: a folder
  * renamed at the source is renamed at the destination, one renamed at the destination stays as its
  * user calls it. A destination folder that is missing without a trace was deleted: it is not made
  * again unasked. */
@@ -45,13 +45,8 @@ static bool is_missing(const struct following *f, const struct ledger_folder *m)
 static int instant_of(
     struct following *f, const struct folder *folder, struct cursor *out, struct err *e)
 {
-	size_t len = folder->glance_cursor ? strlen(folder->glance_cursor) : 0;
-
-	*out = (struct cursor){""};
-	if (len && len < sizeof(out->text)) {
-		memcpy(out->text, folder->glance_cursor, len);
+	if (cursor_glance(folder, out))
 		return 0;
-	}
 	if (!f->connector->now(f->session, folder, out, e))
 		return 0;
 	return e->scope <= ERR_FOLDER ? 0 : -1;
@@ -84,7 +79,7 @@ static bool can_be(const struct following *f, const struct ledger_folder *m, siz
 }
 
 /* The one strange folder that can be it, and that can be nobody else; NULL = none. */
-static const struct folder *find_new_name(const struct following *f, const struct ledger_folder *m)
+static const struct folder *find_candidate(const struct following *f, const struct ledger_folder *m)
 {
 	const struct folder *found = NULL;
 	size_t at = 0;
@@ -103,13 +98,85 @@ static const struct folder *find_new_name(const struct following *f, const struc
 	return found;
 }
 
+/* ---- is it? ---- */
+
+struct proof {
+	struct view ids[TOPS];
+	struct ledger_row rows[TOPS];
+	size_t count;
+	bool other;
+};
+
+static int take_proof(void *arg, const struct fact *fact, struct err *e)
+{
+	struct proof *p = arg;
+
+	(void)e;
+	for (size_t i = 0; i < p->count && fact->has_identity; i++)
+		if (view_eq(p->ids[i], fact->id))
+			p->other |= memcmp(fact->identity.header, p->rows[i].digest,
+					sizeof(p->rows[i].digest)) != 0;
+	return 0;
+}
+
+/* Its highest items, by their ids at this end. */
+static int choose_proofs(
+    struct following *f, const struct ledger_folder *m, struct proof *p, struct err *e)
+{
+	struct view tops[TOPS];
+	bool found[TOPS];
+	size_t count = 0;
+
+	for (; count < TOPS && m->top[count].text[0]; count++)
+		tops[count] = view_of(m->top[count].text);
+	if (ledger_find(f->l->ledger, m, tops, count, p->rows, found, &f->arena, e))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (!found[i] || p->rows[i].gone)
+			continue;
+		p->rows[p->count] = p->rows[i];
+		p->ids[p->count] = f->at_source ? p->rows[i].source_id : p->rows[i].target_id;
+		p->count += p->ids[p->count].len > 0;
+	}
+	return 0;
+}
+
+/* UIDVALIDITY may come from a clock: of two folders made in one second it is the same. */
+static int prove(
+    struct following *f, const struct ledger_folder *m, const struct folder **found, struct err *e)
+{
+	struct proof p = {.count = 0};
+	struct changes_ask ask = {.identity = true, .ids = p.ids};
+	struct fact_sink sink = {take_proof, &p};
+	struct changes_told told;
+
+	if (choose_proofs(f, m, &p, e))
+		return -1;
+	ask.count = p.count;
+	if (p.count && f->connector->changes(f->session, *found, &ask, &sink, &told, e))
+		return e->scope <= ERR_FOLDER ? (*found = NULL, 0) : -1;
+	*found = p.other ? NULL : *found;
+	return 0;
+}
+
+/* What M is called now; *out = NULL: it has gone. */
+static int find_new_name(
+    struct following *f, const struct ledger_folder *m, const struct folder **out, struct err *e)
+{
+	struct view object = f->at_source ? m->source_object : m->target_object;
+
+	*out = find_candidate(f, m);
+	return *out && !(object.len && (*out)->object.len) ? prove(f, m, out, e) : 0;
+}
+
 /* ---- the source's ---- */
 
 static int follow_source(struct following *f, struct ledger_folder *m, struct err *e)
 {
-	const struct folder *found = find_new_name(f, m);
+	const struct folder *found;
 
-	(void)e;
+	if (find_new_name(f, m, &found, e))
+		return -1;
 	if (found) {
 		m->renamed = true; /* not on record until the destination's folder is renamed */
 		ledger_rename_folder(f->l->ledger, m, found->raw);
@@ -122,8 +189,10 @@ static int follow_source(struct following *f, struct ledger_folder *m, struct er
 static int follow_target(struct following *f, struct ledger_folder *m, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	const struct folder *found = find_new_name(f, m);
+	const struct folder *found;
 
+	if (find_new_name(f, m, &found, e))
+		return -1;
 	if (!found) {
 		m->lost = !f->l->options->recreate;
 		return 0;

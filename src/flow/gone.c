@@ -109,7 +109,8 @@ static int take_present(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
-/* The source is asked for just these, once more: what it shows stays. */
+/* The source is asked for just these, once more: what it shows stays. Then what it told was wrong, and
+ * others may have gone: the next pass asks anew from where this one did. */
 static int ask_source(struct removal *r, struct err *e)
 {
 	struct view *ids = arena_new(&r->arena, r->count, sizeof(*ids));
@@ -127,6 +128,8 @@ static int ask_source(struct removal *r, struct err *e)
 	for (size_t i = 0; i < r->count; i++)
 		if (!r->here[i])
 			r->rows[kept++] = r->rows[i];
+	if (kept < r->count)
+		r->job->told.cursor = r->job->memory->cursor;
 	r->count = kept;
 	return 0;
 }

@@ -8,7 +8,7 @@
  *   check.c    is it all there?             mark.c     flags that changed at the source
  *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
  *   gone.c     what went at the source      follow.c   folders that were renamed
- *   lane.c     what is told to the controller */
+ *   suspect.c  items at which a link dies   lane.c     what is told to the controller */
 #pragma once
 
 #include "flow/flow.h"
@@ -116,7 +116,12 @@ struct folder_job {
 	unsigned resets;
 	bool glanced;   /* the listing's glance was looked at: it is older than what we know now */
 	unsigned holds; /* how often in a row the destination asked for patience */
-	bool careful;   /* the window under way is one that is put again */
+	unsigned source_holds;
+	unsigned accidents; /* refused in a row by accidents of the destination */
+	bool careful;       /* the window under way is one that is put again, or a suspect */
+	bool lonely; /* the window announced last is a suspect: nothing is announced behind it */
+	struct suspect *suspects; /* suspect.c */
+	size_t suspect_count, suspect_size;
 	bool undecided; /* the destination never came to rest after a lost link */
 	struct arena arena;
 };
@@ -130,8 +135,9 @@ int copy_floor(struct lane *l, struct folder_job *job, struct err *e);
  * again with fresh sessions and a restarted job. */
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
 /* Record what is known of windows still lent to the sessions, and free them. True: there were some,
- * so that answers are still to come and the sessions are of no more use. */
-bool copy_abandon(struct lane *l, struct folder_job *job);
+ * so that answers are still to come and the sessions are of no more use. ACCIDENT: how the link was
+ * lost; NULL = in order. */
+bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *accident);
 
 /* ---- lane.c ---- */
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,
@@ -218,6 +224,17 @@ int window_inspect(struct lane *l, struct folder_job *job, struct window **w, st
 int window_receive(struct lane *l, struct folder_job *job, struct window *w, struct err *e);
 /* After settle(): its receipts, and what may be put again joins job->retry or todo. Frees w. */
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e);
+
+/* ---- suspect.c ---- */
+/* The link to SIDE was lost with the unanswered items of W under way; when all of its windows are
+ * noted: judge. */
+void suspect_note(struct folder_job *job, const struct window *w, enum err_side side);
+void suspect_judge(struct folder_job *job);
+/* It must travel with nothing else under way. */
+bool suspect_is(const struct folder_job *job, struct view id);
+/* 1 = it has cost links enough: owed, and named as an exception; 0 = it may be tried; -1. */
+int suspect_give_up(
+    struct lane *l, struct folder_job *job, struct window_item *item, struct err *e);
 
 /* ---- resolve.c ---- */
 /* Find out what became of the intents on record. Not FINAL: those not found are kept for the end

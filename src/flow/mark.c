@@ -39,7 +39,8 @@ static int look(struct marking *m, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct view *ids = arena_new(&scratch, m->job->change_count, sizeof(*ids));
-	struct changes_ask ask = {.ids = ids, .count = m->job->change_count};
+	struct changes_ask ask = {
+	    .ids = ids, .count = m->job->change_count, .marks_follow = !m->l->options->dry_run};
 	struct fact_sink sink = {take_shown, m};
 	struct changes_told told;
 

@@ -620,14 +620,11 @@ static const struct folder *target_glance(const struct lane *l, const struct fol
 
 bool reconcile_is_due(const struct lane *l, const struct folder_job *job)
 {
-	const struct folder *glance = target_glance(l, job);
 	const struct ledger_folder *m = job->memory;
-	struct cursor now = {""};
+	struct cursor now;
 
-	if (job->glanced || !glance || !glance->glance_cursor || !m->target.text[0] ||
-	    strlen(glance->glance_cursor) >= sizeof(now.text))
+	if (job->glanced || !m->target.text[0] || !cursor_glance(target_glance(l, job), &now))
 		return false;
-	memcpy(now.text, glance->glance_cursor, strlen(glance->glance_cursor) + 1);
 	return !cursor_same(&now, &m->target) || cursor_went_back(&now, &m->target);
 }
 

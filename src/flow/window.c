@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/header_date.h"
 #include "model/identity.h"
 
 #define TRIES 4u
 #define CONCESSIONS 20u /* splits count too: far more than any honest server needs */
+#define ACCIDENTS 16u   /* refusals in a row that are no message's fault: the mailbox stops */
 #define HOLDS 7u        /* waits of 1, 2, 4 ... 64 s where the destination names no time */
 #define CLAMP_LOW 86400 /* 2 January 1970 */
 #define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
@@ -124,6 +126,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 {
 	struct window *w = window_new(WINDOW_ITEMS);
 	uint64_t bytes = 0, max = lane_max_size(l);
+	int given_up;
 
 	*out = NULL;
 	w->folder = job->source;
@@ -136,13 +139,17 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 				return window_free(&w), -1;
 			continue;
 		}
-		if (!fits(w, bytes, t))
+		if ((given_up = suspect_give_up(l, job, &item, e)) < 0)
+			return window_free(&w), -1;
+		if (given_up)
+			continue;
+		if (!fits(w, bytes, t) || (w->count && suspect_is(job, t->id)))
 			break;
 		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
 		w->alone = t->size >= STREAM_FROM;
 		w->items[w->count++] = item;
 		bytes += t->size;
-		if (t->alone) {
+		if (t->alone || suspect_is(job, t->id)) {
 			job->todo_next++;
 			break;
 		}
@@ -174,6 +181,13 @@ static int peeked_read(struct item_stream *s, struct view *out, struct err *e)
 	return more;
 }
 
+/* Where the source's own date cannot be read, the header's is nearer to it than the day of the copy. */
+static void date_item(struct window_item *item, struct view message)
+{
+	if (!item->date.known)
+		header_date(message, &item->date);
+}
+
 /* Read a stream up to the end of its header (or a bound), so that the intent can tell it by that. */
 static int peek_stream(struct window *w, struct err *e)
 {
@@ -197,6 +211,7 @@ static int peek_stream(struct window *w, struct err *e)
 		return -1;
 	identity_finish(p->reader, true, &p->item->identity);
 	p->item->identity.size = w->stream->size;
+	date_item(p->item, buf_view(&p->head));
 	p->item->msgid = arena_strdup(&w->arena, identity_msgid(p->reader));
 	return 0;
 }
@@ -216,7 +231,8 @@ static void want_again(struct folder_job *job, const struct window_item *item)
 	    .was = (uint8_t)item->was,
 	    .tries = (uint8_t)(item->tries + 1),
 	    .alone = true,
-	    .clamp_date = item->cause == CAUSE_DATE || !same_date(&item->date, &item->date_told),
+	    .clamp_date = item->cause == CAUSE_DATE ||
+			  (item->date_told.known && !same_date(&item->date, &item->date_told)),
 	    .cut_flags = item->cause == CAUSE_FLAGS || item->flags != item->flags_told};
 
 	t.id = arena_copy(&job->arena, item->id);
@@ -235,6 +251,7 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
     struct window_item *item, struct err *e)
 {
 	uint64_t max = lane_max_size(l);
+	struct view body;
 
 	switch (item->state) {
 	case ITEM_READ:
@@ -242,8 +259,9 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 			item->state = ITEM_REFUSED;
 			return refuse_size(l, job, item, item->len, e);
 		}
-		identity_of(view_make(w->body.data + item->offset, item->len), &item->identity,
-		    &w->arena, &item->msgid);
+		body = view_make(w->body.data + item->offset, item->len);
+		identity_of(body, &item->identity, &w->arena, &item->msgid);
+		date_item(item, body);
 		return 0;
 	case ITEM_STREAM:
 		return peek_stream(w, e);
@@ -277,10 +295,27 @@ static void keep_readable(struct window *w)
 	w->count = kept;
 }
 
+/* The source says "unavailable" of a message: of that one for ever, or of all for a while. After some
+ * waits in a row the former is taken for true. */
+static int wait_for_source(
+    struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+{
+	if (!w->hold) {
+		job->source_holds = 0;
+		return 0;
+	}
+	if (job->source_holds == HOLDS)
+		return 0;
+	lane_note(l, "the source asks to wait: \"%s\"", w->items[0].reason);
+	return waitset_sleep(l->context->waits, INT64_C(500) << job->source_holds++, e);
+}
+
 int window_inspect(struct lane *l, struct folder_job *job, struct window **w, struct err *e)
 {
 	if (!*w)
 		return 0;
+	if (wait_for_source(l, job, *w, e))
+		return window_free(w), -1;
 	for (size_t i = 0; i < (*w)->count; i++)
 		if (inspect_item(l, job, *w, &(*w)->items[i], e))
 			return window_free(w), -1;
@@ -303,7 +338,7 @@ static void expect_item(struct lane *l, struct folder_job *job, const struct win
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid};
 
-	job->holds = 0;
+	job->holds = job->accidents = 0;
 	l->summary->items_stored++;
 	l->summary->bytes_stored += item->identity.size;
 	l->progress.items_done++;
@@ -324,6 +359,10 @@ static bool concede(struct lane *l, struct window_item *item)
 
 	if (item->tries > CONCESSIONS)
 		return false;
+	if (item->for_now && !item->tries) {
+		item->state = ITEM_AGAIN;
+		return true;
+	}
 	if (item->date.known && (item->cause == CAUSE_DATE || (unexplained && far)))
 		item->cause = CAUSE_DATE;
 	else if (keywords && (item->cause == CAUSE_FLAGS || unexplained))
@@ -355,6 +394,7 @@ static struct window *window_again(
 		to->reason = "";
 		apply_concessions(l, to, from->cause == CAUSE_DATE, from->cause == CAUSE_FLAGS);
 		to->cause = CAUSE_NONE;
+		to->for_now = false;
 		to->tries++;
 		buf_add(&half->body, w->body.data + from->offset, from->len);
 		half->count++;
@@ -412,8 +452,22 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 	return -1;
 }
 
+/* One accident after another is the destination's trouble, not each message's. */
+static int count_accidents(struct folder_job *job, const struct window_item *item, struct err *e)
+{
+	if (!item->for_now || ++job->accidents < ACCIDENTS)
+		return 0;
+	err_set(e, CAUSE_THROTTLED, ERR_MAILBOX,
+	    "the destination refuses one message after another: \"%s\"", item->reason);
+	if (e)
+		e->side = ERR_DESTINATION;
+	return -1;
+}
+
 int window_receive(struct lane *l, struct folder_job *job, struct window *w, struct err *e)
 {
+	int failed = 0;
+
 	for (size_t i = 0; i < w->count; i++)
 		if (w->items[i].state == ITEM_REFUSED)
 			concede(l, &w->items[i]);
@@ -424,11 +478,13 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 
 		if (item->state == ITEM_STORED)
 			expect_item(l, job, item);
-		else if (item->state == ITEM_REFUSED)
-			lane_exception(l, job, item->cause, item->id, item->msgid,
-			    "the destination answered \"%s\"", item->reason);
+		if (item->state != ITEM_REFUSED)
+			continue;
+		lane_exception(l, job, item->cause, item->id, item->msgid,
+		    "the destination answered \"%s\"", item->reason);
+		failed = failed || count_accidents(job, item, e);
 	}
-	return 0;
+	return failed ? -1 : 0;
 }
 
 int window_settle(struct lane *l, struct folder_job *job, struct window **w, struct err *e)

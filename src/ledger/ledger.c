@@ -654,8 +654,8 @@ static int receive_item(
 			return keep_unlocated(l, f, item, e);
 		return close_intent(l, f, item->id, e);
 	case ITEM_REFUSED:
-		row = row_of_item(l, item, ROW_REFUSED);
-		count_row(f, item->was, ROW_REFUSED);
+		row = row_of_item(l, item, item->for_now ? ROW_OWED : ROW_REFUSED);
+		count_row(f, item->was, row.state);
 		return put_row(l, f, &row, e) ? -1 : close_intent(l, f, item->id, e);
 	case ITEM_AGAIN:
 		return close_intent(l, f, item->id, e);

@@ -10,7 +10,7 @@ enum row_state {
 	ROW_STORED = 1,
 	ROW_ADOPTED, /* found at the destination after a doubt */
 	ROW_REFUSED, /* final until --retry-refused */
-	ROW_OWED,    /* the source would not give it: tried again each pass */
+	ROW_OWED,    /* not given, or not taken for now: tried again each pass */
 	ROW_FOUND,   /* was at the destination before us: recognised, not copied, never removed */
 	ROW_LEFT, /* its copy was moved or deleted by the destination's user before it moved at the
 	           * source: left alone */

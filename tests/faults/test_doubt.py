@@ -2,12 +2,14 @@
 """The destination, in doubt: what was put may be stored or not, and only the destination can tell."""
 
 import collections
+import hashlib
 import os
 import signal
 import time
 import unittest
 
 from case import Case, EPOCH, FULL, KILLED, Mail, VARIANTS, caps, content_of, mails, text
+from fakeimap import Cut
 
 
 def is_atomic(variant):
@@ -358,6 +360,29 @@ class Refusals(Case):
             self.check_idle(stage, 1, {"nul": 1}, missing)
         self.each(one, variant=("no-multiappend", "bare"))
 
+    def test_hangs_up_at_one_message(self):
+        """A message that ends the connection each time it comes costs itself, and is sent a few times only."""
+        def one(variant, which, size):
+            box = mails(7, twins=False)
+            box[which].body = text("poison", size).encode()
+            missing = collections.Counter({("INBOX", hashlib.sha256(box[which].body).hexdigest(), "", box[which].date): 1})
+            stage = self.stage(box + mails(2, "Other"), destination=caps(variant))
+            stage.destination.calls["scan"] = scan
+            stage.destination.script("on APPEND * after-literal: call scan")
+            run = stage.copy(timeout=110)
+            self.check_exact(stage, run, 1, {"refused": 1}, missing)
+            self.assertLessEqual(stage.destination.sessions_seen, 6, "too many tries")
+            self.check_no_half(stage)
+            self.check_exact(stage, stage.copy(timeout=110), 1, {"refused": 1}, missing)
+            stage.destination.rules = []
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+
+        def scan(session, command):
+            if any(b"message poison" in part for part in command.parts):
+                raise Cut("drop")
+        self.each(one, variant=VARIANTS, which=(0, 3, 6), size=(300, 1500000))
+
     def test_keyword_refused_then_cut(self):
         """A refused keyword is a concession, also when the link is lost right behind the refusal."""
         def one(variant):
@@ -544,7 +569,7 @@ class Limits(Case):
         self.each(one, case=(
             ("NO [UNAVAILABLE] busy", "APPEND 1"), ("NO [THROTTLED] slow down", "APPEND 1-2"),
             ("BAD Request is throttled. Suggested Backoff Time: 300 milliseconds", "APPEND 1"),
-            ("NO [LIMIT] too much", "STATUS 1"), ("NO [INUSE] locked", "EXAMINE 1")))
+            ("NO [LIMIT] too much", "FETCH-META 1"), ("NO [INUSE] locked", "EXAMINE 1")))
 
     def test_throttled_in_a_train(self):
         """Of a pipelined train some are taken and some are told to wait: each arrives once."""

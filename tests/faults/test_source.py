@@ -2,6 +2,7 @@
 """The source misbehaves: bodies that are missing or lie about their length, strange data, cuts in the middle."""
 
 import collections
+import hashlib
 import unittest
 
 from case import Case, EPOCH, FULL, Mail, VARIANTS, caps, content_of, mails, text
@@ -71,17 +72,22 @@ class Bodies(Case):
     def test_refused(self):
         self.always("reply NO [SERVERBUG] Internal error", ("unreadable",))
 
-    def test_drops_at_one_message(self):
-        """A message that ends the connection each time costs itself, not its folder."""
-        def one(variant):
-            stage = self.stage(mails(6, twins=False) + mails(2, "Other"), source={
-                "script": "on FETCH-BODY * uid 3 folder INBOX: drop"}, destination=caps(variant))
-            run = stage.copy(timeout=110)
-            self.assertEqual(run.code, 1, str(run))
-            self.assertTrue(run.causes(), "nothing was named: %s" % run)
+    def test_hangs_up_at_one_message(self):
+        """A message that ends the connection each time costs itself: all others are copied, and it is asked for again."""
+        def one(variant, uid, size, action):
+            box = mails(6, twins=False)
+            box[uid - 1].body = text("odd", size).encode()
+            stage = self.stage(box + mails(2, "Other"), source={
+                "script": "on FETCH-BODY * uid %d folder INBOX: %s" % (uid, action)}, destination=caps(variant))
+            missing = content_of(stage, "INBOX", uid)
+            self.check_exact(stage, stage.copy(timeout=110), 1, {"unreadable": 1}, missing)
+            self.assertLessEqual(stage.source.sessions_seen, 6, "too many tries")
             self.check_no_half(stage)
-            self.assertEqual(len(stage.destination.messages("Other")), 2, "the other folder was not copied")
-        self.each(one, variant=("full",))
+            self.check_exact(stage, stage.copy(timeout=110), 1, {"unreadable": 1}, missing)
+            stage.source.rules = []
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), uid=(1, 4, 6), size=(300, 1500000), action=("drop", "truncate-literal 100"))
 
     def test_truly_empty(self):
         """A message without a byte is named, never stored."""
@@ -299,16 +305,77 @@ class Noise(Case):
         def one(date):
             box = mails(3, twins=False)
             stage = self.stage(box)
-            stage.source.add("INBOX", text("dated"), [], date)
+            body = text("dated", extra="Received: by here; Wed, 17 Jul 1996 02:44:25 +0000\r\n")
+            stage.source.add("INBOX", body, [], date)
             run = stage.copy()
             self.assertEqual(run.code, 0, str(run))
             self.assertEqual(sorted(self.order(stage.destination)), sorted(self.order(stage.source)))
+            shown = {m["sha256"]: m["epoch"] for m in stage.destination.messages("INBOX")}
+            if run.causes():            # the source's cannot be read: the header tells it
+                self.assertEqual(dict(run.causes()), {"date": 1})
+                self.assertIn("header", run.of("exception")[0]["reason"])
+                self.assertEqual(shown[hashlib.sha256(body.encode()).hexdigest()], 837571465)
             uploads = stage.destination.count("APPEND")
             stage.copy()
             self.assertEqual(stage.destination.count("APPEND"), uploads)
         self.each(one, date=("00-Jan-0000 00:00:00 +0000", " 1-Jan-2023 1:2:3 +0000", "1-Jan-2023 10:00:00 +0000",
                              "01-Jan-1901 00:00:00 +0000", "31-Dec-2155 23:59:59 +0000", "yesterday", "",
                              "17-Jul-1996 02:44:25 -0700", "17-Jul-1996 02:44:25 PDT"))
+
+
+class Lies(Case):
+    """The source says that messages have gone which have not, or keeps still about some that have."""
+
+    QRESYNC = FULL + " QRESYNC"
+
+    def second_pass(self, lie, change=None, late=0):
+        """LATE: so many that have gone are only found in the next pass."""
+        stage = self.stage(mails(30, twins=False), source={"caps": self.QRESYNC}, destination={"caps": FULL})
+        self.check_exact(stage, stage.copy("--deletions", "mirror"))
+        stage.source.flag("INBOX", "3", "+\\Flagged")
+        if change:
+            change(stage)
+        stage.source.script("on FETCH-META * line CHANGEDSINCE: " + lie)
+        run = stage.copy("--deletions", "mirror")
+        self.assertEqual(run.code, 0, str(run))
+        self.assertFalse(stage.at_source() - stage.at_destination(), "lost: %s" % run)
+        self.assertEqual(sum((stage.at_destination() - stage.at_source()).values()), late, str(run))
+        self.assertEqual(stage.unfired(), [])
+        stage.source.rules = []
+        self.check_exact(stage, stage.copy("--deletions", "mirror"))
+
+    def test_gone_that_are_there(self):
+        """Nothing is removed at the destination for a VANISHED that does not fit the number of messages."""
+        for words in ("1:*", "1:30", "3,5,7", "30:1", "1:4294967295", "(", "nonsense", "", "0", "1:3:5"):
+            with self.subTest(words=words):
+                self.second_pass('extra "* VANISHED (EARLIER) %s"' % words)
+
+    def test_gone_that_are_not_told(self):
+        """What it does not tell is found by asking for all."""
+        self.second_pass('omit "VANISHED"', lambda stage: stage.source.expunge("INBOX", "4,9"))
+
+    def test_others_told(self):
+        """As many as have gone, but others: those that are there stay."""
+        self.second_pass('replace "VANISHED .EARLIER. .*" "VANISHED (EARLIER) 5,10"',
+                         lambda stage: stage.source.expunge("INBOX", "4,9"), 2)
+
+
+class Slow(Case):
+    """Whoever is slow is waited for, and what the wait breaks is mended."""
+
+    def test_slow_destination(self):
+        """The source hangs up because nobody reads what it says; memory stays bounded; all arrives."""
+        box = mails(6, twins=False, size=400000) + [Mail("INBOX", text("large", 2500000), [], EPOCH)]
+        stage = self.stage(box, source={"script": "on FETCH-BODY 2 after: delay 0.5; reset"},
+                           destination={"script": "on CONNECT 1: rate 1500000"})
+        run = stage.copy()
+        self.check_exact(stage, run)
+        self.check_idle(stage)
+
+    def test_slow_source(self):
+        stage = self.stage(mails(6, twins=False, size=60000), source={"script": "on CONNECT *: rate 200000"})
+        self.check_exact(stage, stage.copy())
+        self.check_idle(stage)
 
 
 class Sweeps(Case):

@@ -50,23 +50,60 @@ static const struct {
     {NULL, "too big", CAUSE_TOO_BIG},
     {NULL, "maximum size", CAUSE_TOO_BIG},
     {NULL, "maximum message size", CAUSE_TOO_BIG},
+    {NULL, "message size exceed", CAUSE_TOO_BIG},
     {NULL, "NUL ", CAUSE_NUL},
     {NULL, "bare newline", CAUSE_BARE_NEWLINE},
     {NULL, "bare LF", CAUSE_BARE_NEWLINE},
+    {NULL, "end in a newline", CAUSE_BARE_NEWLINE},
+    {NULL, "line too long", CAUSE_LONG_LINE},
+    {NULL, "lines too long", CAUSE_LONG_LINE},
+    {NULL, "line length", CAUSE_LONG_LINE},
     {NULL, "non-ASCII", CAUSE_8BIT_HEADER},
     {NULL, "8bit", CAUSE_8BIT_HEADER},
     {NULL, "8-bit", CAUSE_8BIT_HEADER},
     {NULL, "invalid header", CAUSE_BAD_HEADER},
+    {NULL, "header limit", CAUSE_BAD_HEADER},
     {NULL, "header/body separator", CAUSE_BAD_HEADER},
     {NULL, "zero-length", CAUSE_EMPTY},
     {NULL, "empty message", CAUSE_EMPTY},
     {NULL, "virus", CAUSE_VIRUS},
+    {NULL, "malware", CAUSE_VIRUS},
     {NULL, "date", CAUSE_DATE},
     {NULL, "flag", CAUSE_FLAGS},
     {NULL, "keyword", CAUSE_FLAGS},
 };
 
-static enum cause classify(const struct imap_response *r)
+static size_t longest_line(struct view body)
+{
+	size_t longest = 0, start = 0;
+
+	for (size_t i = 0; i <= body.len; i++) {
+		if (i < body.len && body.data[i] != '\n')
+			continue;
+		longest = i - start > longest ? i - start : longest;
+		start = i + 1;
+	}
+	return longest;
+}
+
+/* Words that mean several things; what is known of the message tells which. Exchange's "Command
+ * Argument Error. 11" is a line of more than 10,239 bytes or a message beyond its limit of 10 MB or more;
+ * Yahoo's "Additional arguments" a message that does not end in CRLF. */
+static enum cause classify_by_body(const struct imap_response *r, struct view body)
+{
+	bool ended = body.len >= 2 && !memcmp(body.data + body.len - 2, "\r\n", 2);
+
+	if (view_find_nocase(r->text, "Argument Error. 11") >= 0)
+		return longest_line(body) > 10000          ? CAUSE_LONG_LINE
+		       : !body.len || body.len > 10u << 20 ? CAUSE_TOO_BIG
+							   : CAUSE_REFUSED;
+	if (view_find_nocase(r->text, "additional arguments") >= 0 && body.len && !ended)
+		return CAUSE_BARE_NEWLINE;
+	return CAUSE_REFUSED;
+}
+
+/* BODY is empty for a stream, of which nothing is known but that it is large. */
+static enum cause classify(const struct imap_response *r, struct view body)
 {
 	for (size_t i = 0; i < COUNT_OF(refusals); i++) {
 		if (refusals[i].code && view_is_nocase(r->code, refusals[i].code))
@@ -74,7 +111,16 @@ static enum cause classify(const struct imap_response *r)
 		if (refusals[i].text && view_find_nocase(r->text, refusals[i].text) >= 0)
 			return refusals[i].cause;
 	}
-	return CAUSE_REFUSED;
+	return classify_by_body(r, body);
+}
+
+/* Not the message is at fault, but the server, today (RFC 5530; Dovecot, Cyrus). */
+static bool is_accident(const struct imap_response *r)
+{
+	return view_is_nocase(r->code, "SERVERBUG") || view_is_nocase(r->code, "CORRUPTION") ||
+	       view_find_nocase(r->text, "internal error") >= 0 ||
+	       view_find_nocase(r->text, "internal server error") >= 0 ||
+	       view_find_nocase(r->text, "system i/o error") >= 0;
 }
 
 /* Ids out of [APPENDUID uidvalidity set] (RFC 4315), believed only when they fit. */
@@ -104,6 +150,12 @@ static void take_ids(
 		    view_of(arena_printf(&w->arena, "%" PRIu32, uids[i]));
 }
 
+/* Empty for a stream. */
+static struct view body_of(const struct window *w, const struct window_item *item)
+{
+	return w->stream ? (struct view){0} : view_make(w->body.data + item->offset, item->len);
+}
+
 static void take_refusal(struct imap *im, struct imap_append *a, const struct append_command *c)
 {
 	const struct imap_response *r = &im->reader.response;
@@ -118,9 +170,12 @@ static void take_refusal(struct imap *im, struct imap_append *a, const struct ap
 	for (size_t i = c->first; i < c->first + c->count; i++) {
 		struct window_item *item = &w->items[i];
 
+		struct view body = body_of(w, item);
+
 		item->state = hold || c->count > 1 ? ITEM_AGAIN : ITEM_REFUSED;
 		/* of many, nobody knows which it was */
-		item->cause = hold ? hold : c->count > 1 ? CAUSE_NONE : classify(r);
+		item->cause = hold ? hold : c->count > 1 ? CAUSE_NONE : classify(r, body);
+		item->for_now = item->state == ITEM_REFUSED && is_accident(r);
 		item->reason = imap_words(im, &w->arena);
 	}
 	w->hold = hold ? hold : w->hold;
@@ -269,6 +324,8 @@ static int send_command(struct imap *im, struct imap_append *a, struct append_co
 	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
 	int go = 1;
 
+	if (imap_pace(im, e))
+		return -1;
 	imap_command_start(im, &start, "APPEND");
 	memcpy(c->tag, start.tag, sizeof(c->tag));
 	imap_command_add_string(im, &start, raw);
@@ -308,15 +365,26 @@ static void plan_commands(struct imap *im, struct imap_append *a)
 	}
 }
 
+/* From which UID on new messages of the folder are: as asked last, or as its listing told. */
+static void know_folder(struct imap *im, struct imap_append *a, const struct folder *f)
+{
+	struct cursor listed;
+	uint64_t modseq;
+
+	a->known = view_eq(buf_view(&im->now_raw), f->raw);
+	a->uidvalidity = im->now_uidvalidity;
+	a->uidnext = im->now_uidnext;
+	if (!a->known && cursor_glance(f, &listed))
+		a->known = !imap_cursor_parse(&listed, &a->uidvalidity, &a->uidnext, &modseq);
+}
+
 int imap_put(struct session *s, const struct folder *f, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
 	struct imap_append *a = NEW(struct imap_append);
 
 	a->window = w;
-	a->known = view_eq(buf_view(&im->now_raw), f->raw);
-	a->uidvalidity = im->now_uidvalidity;
-	a->uidnext = im->now_uidnext;
+	know_folder(im, a, f);
 	plan_commands(im, a);
 	w->hold = CAUSE_NONE;
 	w->split = false;

@@ -10,6 +10,10 @@
 
 #include "base/log.h"
 #include "connect/imap/imap.h"
+#include "net/wait.h"
+
+#define PACE_LEAST 50 /* milliseconds between commands that a server asked to slow down */
+#define PACE_MOST 16000
 
 /* ---- events ---- */
 
@@ -45,29 +49,52 @@ static bool words_say(const struct imap_response *r, const char *code, const cha
 	       (text && view_find_nocase(r->text, text) >= 0);
 }
 
-/* Causes that a server's words give away whatever was asked (quirks: throttling, quota). */
+/* Milliseconds behind "Backoff Time: " (Microsoft) as seconds; at most ten minutes. */
+static int backoff_seconds(struct view text, size_t at)
+{
+	uint64_t ms = 0;
+
+	for (; at < text.len && ms < 600000 && text.data[at] >= '0' && text.data[at] <= '9'; at++)
+		ms = ms * 10 + (uint64_t)(text.data[at] - '0');
+	return ms > 600000 ? 600 : (int)((ms + 999) / 1000);
+}
+
+/* Causes that a server's words give away whatever was asked, the first that fits: codes of RFC 5530
+ * and RFC 9208, and what Google, Microsoft, Yahoo, GroupWise and Dovecot say instead. */
+static const struct {
+	const char *code, *text;
+	enum cause cause;
+} general_causes[] = {
+    {NULL, "bandwidth limit", CAUSE_THROTTLED}, /* Gmail says [OVERQUOTA] to that */
+    {"OVERQUOTA", "over quota", CAUSE_QUOTA},
+    {NULL, "quota exceeded", CAUSE_QUOTA},
+    {NULL, "quota limit", CAUSE_QUOTA},
+    {NULL, "storage limit", CAUSE_QUOTA},
+    {NULL, "mailbox full", CAUSE_QUOTA},
+    {NULL, "mailbox is full", CAUSE_QUOTA},
+    {NULL, "flag", CAUSE_NONE}, /* "[LIMIT] Too many flags in mailbox" is no matter of time */
+    {NULL, "keyword", CAUSE_NONE},
+    {"UNAVAILABLE", "too many simultaneous", CAUSE_THROTTLED},
+    {"LIMIT", "rate limit", CAUSE_THROTTLED},
+    {"INUSE", "is throttled", CAUSE_THROTTLED},
+    {"THROTTLED", "[THROTTLED]", CAUSE_THROTTLED},
+    {NULL, "server unavailable", CAUSE_THROTTLED},
+    {NULL, "too many connections", CAUSE_THROTTLED},
+    {NULL, "maximum number of connections", CAUSE_THROTTLED},
+};
+
 enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
 {
 	ptrdiff_t at = view_find_nocase(r->text, "Backoff Time: ");
 
 	*wait_s = 0;
-	if (words_say(r, "OVERQUOTA", "over quota") || words_say(r, NULL, "quota exceeded"))
-		return CAUSE_QUOTA;
 	if (at >= 0) {
-		uint64_t ms = 0;
-		for (size_t i = (size_t)at + 14; i < r->text.len && ms < 600000; i++) {
-			if (r->text.data[i] < '0' || r->text.data[i] > '9')
-				break;
-			ms = ms * 10 + (uint64_t)(r->text.data[i] - '0');
-		}
-		*wait_s = ms > 600000 ? 600 : (int)((ms + 999) / 1000);
+		*wait_s = backoff_seconds(r->text, (size_t)at + strlen("Backoff Time: "));
 		return CAUSE_THROTTLED;
 	}
-	if (view_find_nocase(r->text, "flag") >= 0 || view_find_nocase(r->text, "keyword") >= 0)
-		return CAUSE_NONE; /* "[LIMIT] Too many flags in mailbox" is no matter of time */
-	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
-	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
-		return CAUSE_THROTTLED;
+	for (size_t i = 0; i < COUNT_OF(general_causes); i++)
+		if (words_say(r, general_causes[i].code, general_causes[i].text))
+			return general_causes[i].cause;
 	return CAUSE_NONE;
 }
 
@@ -147,6 +174,28 @@ void imap_release_event(struct imap *im)
 	conn_take(im->conn, taken);
 }
 
+/* Gmail says OK and [THROTTLED] behind it: the next commands come slower, and faster again when it has
+ * stopped saying so. */
+static void note_pace(struct imap *im, const struct imap_response *r)
+{
+	if (r->kind != IMAP_TAGGED || r->status != IMAP_OK)
+		return;
+	if (!words_say(r, "THROTTLED", "[THROTTLED]")) {
+		im->pace_ms = im->pace_ms * 3 / 4 < PACE_LEAST ? 0 : im->pace_ms * 3 / 4;
+		return;
+	}
+	if (!im->pace_told && im->env.note)
+		im->env.note(im->env.note_arg, im->at->host, "asks to go slower");
+	im->pace_told = true;
+	im->pace_ms = im->pace_ms ? im->pace_ms * 2 : PACE_LEAST;
+	im->pace_ms = im->pace_ms > PACE_MOST ? PACE_MOST : im->pace_ms;
+}
+
+int imap_pace(struct imap *im, struct err *e)
+{
+	return im->pace_ms ? waitset_sleep(im->env.waits, im->pace_ms, e) : 0;
+}
+
 /* ---- the flight recorder ---- */
 
 static enum record_kind kind_of(const struct imap_response *r)
@@ -201,6 +250,7 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 				return imap_broken(im, e, im->reader.problem);
 			if (*event == IMAP_EVENT_RESPONSE) {
 				note_exists(im, &im->reader.response);
+				note_pace(im, &im->reader.response);
 				if (im->reader.response.status == IMAP_BYE)
 					note_bye(im);
 			}
@@ -320,6 +370,8 @@ int imap_command_send(struct imap *im, struct imap_command *c, struct err *e)
 {
 	size_t sent = 0;
 
+	if (imap_pace(im, e))
+		return -1;
 	log_command(im, c);
 	buf_add_text(&c->text, "\r\n");
 	for (unsigned i = 0; i < c->asks; i++) {
@@ -357,19 +409,25 @@ int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker,
 	}
 }
 
-int imap_run(struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e)
+int imap_finish(
+    struct imap *im, const struct imap_command *c, const struct imap_taker *taker, struct err *e)
 {
 	char what[80];
-	int failed;
 
-	snprintf(what, sizeof(what), "%.*s was refused",
-	    (int)strcspn(c->text.data + strlen(c->tag) + 1, " \r\""),
-	    c->text.data + strlen(c->tag) + 1);
-	failed = imap_command_send(im, c, e) || imap_await(im, c->tag, taker, e);
-	imap_command_free(c);
-	if (failed)
+	if (imap_await(im, c->tag, taker, e))
 		return -1;
 	if (im->reader.response.status == IMAP_OK)
 		return 0;
+	snprintf(what, sizeof(what), "%.*s was refused",
+	    (int)strcspn(c->text.data + strlen(c->tag) + 1, " \r\""),
+	    c->text.data + strlen(c->tag) + 1);
 	return imap_refused(im, CAUSE_PROTOCOL, ERR_FOLDER, what, e);
+}
+
+int imap_run(struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e)
+{
+	int failed = imap_command_send(im, c, e) || imap_finish(im, c, taker, e);
+
+	imap_command_free(c);
+	return failed ? -1 : 0;
 }

@@ -95,6 +95,9 @@ struct sweep {
 	bool vanished; /* what has gone is asked for */
 	bool unclear;  /* and was told in a way that cannot be used */
 	uint64_t gone; /* ids told as gone */
+	/* a FETCH that went out together with the EXAMINE; "" = none */
+	struct imap_command ahead;
+	char ahead_set[IMAP_SET_MAX + 40], ahead_modifier[80];
 	/* the body that flows by, digested for identification */
 	struct identity_reader *reader;
 	bool header_only, has_body;
@@ -260,12 +263,25 @@ static int take_data(void *arg, struct view piece, struct err *e)
 	return 0;
 }
 
-static int fetch_once(
-    struct sweep *w, const struct changes_ask *ask, const char *set, struct err *e)
+static void fetch_command(struct sweep *w, struct imap_command *c, const struct changes_ask *ask,
+    const char *set, const char *modifier)
+{
+	const char *object = object_item(w->im);
+
+	imap_command_start(w->im, c, "UID FETCH");
+	imap_command_add(c, "%s (UID FLAGS INTERNALDATE RFC822.SIZE%s%s%s)%s", set,
+	    *object ? " " : "", object,
+	    ask->digest     ? " BODY.PEEK[]"
+	    : ask->identity ? " BODY.PEEK[HEADER]"
+			    : "",
+	    modifier);
+}
+
+/* Take the answer to a FETCH that is under way. */
+static int fetch_answer(
+    struct sweep *w, const struct changes_ask *ask, const struct imap_command *c, struct err *e)
 {
 	struct imap_taker taker = {take_fact, NULL, NULL, w};
-	const char *object = object_item(w->im);
-	struct imap_command c;
 	int failed;
 
 	w->header_only = !ask->digest;
@@ -273,15 +289,40 @@ static int fetch_once(
 		taker.body = take_body;
 		taker.data = take_data;
 	}
-	imap_command_start(w->im, &c, "UID FETCH");
-	imap_command_add(&c, "%s (UID FLAGS INTERNALDATE RFC822.SIZE%s%s%s)%s", set,
-	    *object ? " " : "", object,
-	    ask->digest     ? " BODY.PEEK[]"
-	    : ask->identity ? " BODY.PEEK[HEADER]"
-			    : "",
-	    w->modifier);
-	failed = imap_run(w->im, &c, &taker, e);
+	failed = imap_finish(w->im, c, &taker, e);
 	identity_free(&w->reader);
+	return failed;
+}
+
+static bool is_ahead(const struct sweep *w)
+{
+	return w->ahead_set[0] != '\0';
+}
+
+/* The FETCH that went ahead is not what is wanted after all: nothing of its answer counts. */
+static int drop_ahead(struct sweep *w, struct err *e)
+{
+	if (!is_ahead(w))
+		return 0;
+	w->ahead_set[0] = '\0';
+	return imap_await(w->im, w->ahead.tag, NULL, e);
+}
+
+static int fetch_once(
+    struct sweep *w, const struct changes_ask *ask, const char *set, struct err *e)
+{
+	struct imap_command c;
+	int failed;
+
+	if (is_ahead(w) && !strcmp(w->ahead_set, set) && !strcmp(w->ahead_modifier, w->modifier)) {
+		w->ahead_set[0] = '\0';
+		return fetch_answer(w, ask, &w->ahead, e);
+	}
+	if (drop_ahead(w, e))
+		return -1;
+	fetch_command(w, &c, ask, set, w->modifier);
+	failed = imap_command_send(w->im, &c, e) || fetch_answer(w, ask, &c, e);
+	imap_command_free(&c);
 	return failed;
 }
 
@@ -322,14 +363,10 @@ static int compare_uids(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* The present facts of given ids, in sets of bounded length, ascending (some servers refuse
- * others). */
-static int fetch_ids(struct sweep *w, const struct changes_ask *ask, struct err *e)
+/* The UIDs of the ids, ascending (some servers refuse other sets), in A. */
+static size_t uids_of(const struct changes_ask *ask, uint32_t **out, struct arena *a)
 {
-	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
-	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	uint32_t *uids = arena_new(&scratch, ask->count, sizeof(*uids));
-	struct imap_set set;
+	uint32_t *uids = arena_new(a, ask->count, sizeof(*uids));
 	size_t count = 0;
 	uint64_t uid;
 
@@ -337,22 +374,48 @@ static int fetch_ids(struct sweep *w, const struct changes_ask *ask, struct err 
 		if (!view_number(ask->ids[i], &uid) && uid && uid <= UINT32_MAX)
 			uids[count++] = (uint32_t)uid;
 	qsort(uids, count, sizeof(*uids), compare_uids);
-	for (size_t i = 0; i < count;) {
-		buf_clear(&text);
-		imap_set_start(&set, &text);
-		for (; i < count && text.len < IMAP_SET_MAX - 40; i++)
-			imap_set_add(&set, uids[i]);
-		imap_set_finish(&set);
-		if (fetch(w, ask, text.data, e))
-			return -1;
+	*out = uids;
+	return count;
+}
+
+/* The next set of bounded length; returns how many it holds. */
+static size_t next_set(const uint32_t *uids, size_t count, struct buf *text)
+{
+	struct imap_set set;
+	size_t i = 0;
+
+	buf_clear(text);
+	imap_set_start(&set, text);
+	for (; i < count && text->len < IMAP_SET_MAX - 40; i++)
+		imap_set_add(&set, uids[i]);
+	imap_set_finish(&set);
+	return i;
+}
+
+/* Send the FETCH of SET together with what opens the folder. */
+static int select_ahead(struct sweep *w, const struct folder *f, const struct changes_ask *ask,
+    const char *set, const char *modifier, struct err *e)
+{
+	int failed;
+
+	fetch_command(w, &w->ahead, ask, set, modifier);
+	failed = imap_select_with(w->im, f->raw, ask->marks_follow, &w->ahead, e);
+	if (!failed) {
+		snprintf(w->ahead_set, sizeof(w->ahead_set), "%s", set);
+		snprintf(w->ahead_modifier, sizeof(w->ahead_modifier), "%s", modifier);
 	}
-	return 0;
+	return failed;
 }
 
 /* A server restored from a backup gives UIDs out a second time. */
 static bool went_back(const struct imap *im, uint64_t uidnext, uint64_t modseq)
 {
 	return im->uidnext < uidnext || (im->modseq && im->modseq < modseq);
+}
+
+static void since_modifier(char *out, size_t size, uint64_t modseq, bool vanished)
+{
+	snprintf(out, size, " (CHANGEDSINCE %" PRIu64 "%s)", modseq, vanished ? " VANISHED" : "");
 }
 
 /* What a sweep since UIDNEXT and MODSEQ must ask for. Returns false when nothing can have changed. */
@@ -369,8 +432,7 @@ static bool plan_since(struct sweep *w, const struct changes_ask *ask, struct ch
 		w->vanished = told->gone_told = ask->gone && im->qresync;
 		if (modseq == im->modseq && uidnext == im->uidnext)
 			return false;
-		snprintf(w->modifier, sizeof(w->modifier), " (CHANGEDSINCE %" PRIu64 "%s)", modseq,
-		    w->vanished ? " VANISHED" : "");
+		since_modifier(w->modifier, sizeof(w->modifier), modseq, w->vanished);
 	} else if (ask->partial && !ask->identity && !ask->digest && uidnext > 1) {
 		w->brief_below = uidnext;
 	}
@@ -397,16 +459,22 @@ static bool plan_sweep(struct sweep *w, const struct changes_ask *ask, struct ch
 	return !since || told->reset || plan_since(w, ask, told, uidnext, modseq);
 }
 
+#define SWEEP_SET 40u
+
+/* "*" is the last one that is there: Cyrus does not tell what has gone behind it. */
+static void sweep_set(char out[SWEEP_SET], uint64_t least_uid, bool vanished)
+{
+	snprintf(out, SWEEP_SET, vanished ? "%" PRIu64 ":4294967295" : "%" PRIu64 ":*", least_uid);
+}
+
 static int sweep(
     struct sweep *w, const struct changes_ask *ask, struct changes_told *told, struct err *e)
 {
-	char set[40];
+	char set[SWEEP_SET];
 
-	if (w->brief_below && fetch_brief(w, e))
+	if (w->brief_below && (drop_ahead(w, e) || fetch_brief(w, e)))
 		return -1;
-	/* "*" is the last one that is there: Cyrus does not tell what has gone behind it */
-	snprintf(set, sizeof(set), w->vanished ? "%" PRIu64 ":4294967295" : "%" PRIu64 ":*",
-	    w->least_uid);
+	sweep_set(set, w->least_uid, w->vanished);
 	if (fetch(w, ask, set, e))
 		return -1;
 	told->gone_told = w->vanished && !w->unclear;
@@ -427,98 +495,92 @@ static int learn_uidnext(struct imap *im, const struct folder *f, struct err *e)
 		   : 0;
 }
 
-int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
-    const struct fact_sink *sink, struct changes_told *told, struct err *e)
+/* Open the folder for a sweep. A cursor will most likely hold, so that what came or changed since is asked
+ * for in the same flight; where it does not, that answer is dropped. */
+static int open_for_sweep(
+    struct sweep *w, const struct folder *f, const struct changes_ask *ask, struct err *e)
 {
-	struct imap *im = IMAP(s);
-	struct sweep w = {.im = im, .sink = sink};
+	uint64_t uidvalidity, uidnext, modseq;
+	bool gone = ask->gone && w->im->qresync;
+	char set[SWEEP_SET], modifier[80] = "";
 
-	*told = (struct changes_told){0};
-	if (imap_select(im, f->raw, false, true, e) || learn_uidnext(im, f, e))
+	if (ask->only_ids || !ask->since ||
+	    imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq))
+		return imap_select(w->im, f->raw, false, true, e);
+	if (ask->only_new) {
+		sweep_set(set, uidnext, false);
+	} else if (modseq && imap_has(w->im, CAP_CONDSTORE)) {
+		sweep_set(set, 1, gone);
+		since_modifier(modifier, sizeof(modifier), modseq, gone);
+	} else {
+		return imap_select(w->im, f->raw, false, true, e);
+	}
+	return select_ahead(w, f, ask, set, modifier, e);
+}
+
+/* The instant of the folder as it was opened. */
+static int tell_state(
+    struct sweep *w, const struct folder *f, struct changes_told *told, struct err *e)
+{
+	struct imap *im = w->im;
+
+	if (!im->uidnext && (drop_ahead(w, e) || learn_uidnext(im, f, e)))
 		return -1;
 	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
 	told->total = im->exists;
-	if (ask->count)
-		return fetch_ids(&w, ask, e);
-	if (ask->only_ids) {
-		told->complete = true;
-		if (imap_tell_ids(im, sink, e))
-			return -1;
-	} else if (plan_sweep(&w, ask, told) && sweep(&w, ask, told, e)) {
-		return -1;
-	}
-	told->total = im->lasting; /* mail may have come or gone meanwhile */
 	return 0;
 }
 
-/* ---- mark ---- */
-
-static int store_flags(
-    struct imap *im, const char *set, const char *sign, uint32_t flags, struct err *e)
+static int changes_of_all(struct sweep *w, const struct folder *f, const struct changes_ask *ask,
+    const struct fact_sink *sink, struct changes_told *told, struct err *e)
 {
-	struct imap_command c;
-	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
-
-	if (!imap_add_flags(im, &text, flags))
-		return 0; /* none that can travel */
-	imap_command_start(im, &c, "UID STORE");
-	imap_command_add(&c, "%s %sFLAGS.SILENT", set, sign);
-	buf_add_view(&c.text, buf_view(&text));
-	return imap_run(im, &c, NULL, e);
-}
-
-static int store_mark(struct imap *im, const char *set, const struct mark *m, struct err *e)
-{
-	if (m->add && store_flags(im, set, "+", m->add, e))
+	if (open_for_sweep(w, f, ask, e) || tell_state(w, f, told, e))
 		return -1;
-	return m->remove ? store_flags(im, set, "-", m->remove, e) : 0;
-}
-
-/* Marks from FIRST on that want the same change, as one set; *end is the first that does not. */
-static void same_marks(
-    const struct mark *marks, size_t first, size_t count, struct buf *text, size_t *end)
-{
-	struct imap_set set;
-	size_t i = first;
-
-	buf_clear(text);
-	imap_set_start(&set, text);
-	for (; i < count && text->len < IMAP_SET_MAX - 40; i++) {
-		uint64_t uid;
-
-		if (marks[i].add != marks[first].add || marks[i].remove != marks[first].remove)
-			break;
-		if (!view_number(marks[i].id, &uid) && uid <= UINT32_MAX)
-			imap_set_add(&set, (uint32_t)uid);
-	}
-	imap_set_finish(&set);
-	*end = i;
-}
-
-int imap_mark(
-    struct session *s, const struct folder *f, struct mark *marks, size_t count, struct err *e)
-{
-	struct imap *im = IMAP(s);
-	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
-
-	arena_clear(&im->mark_arena);
-	if (imap_select(im, f->raw, true, false, e))
-		return -1;
-	for (size_t first = 0, end; first < count; first = end) {
-		struct err refusal;
-		int failed;
-
-		same_marks(marks, first, count, &text, &end);
-		failed = text.len && store_mark(im, text.data, &marks[first], &refusal);
-		if (failed && refusal.scope != ERR_FOLDER) {
-			*e = refusal;
+	if (ask->only_ids) {
+		told->complete = true;
+		if (imap_tell_ids(w->im, sink, e))
 			return -1;
-		}
-		for (size_t i = first; i < end; i++) {
-			marks[i].done = !failed;
-			marks[i].reason =
-			    failed ? arena_strdup(&im->mark_arena, refusal.text) : NULL;
-		}
+	} else if (plan_sweep(w, ask, told) && sweep(w, ask, told, e)) {
+		return -1;
 	}
-	return imap_unselect(im, e);
+	if (drop_ahead(w, e))
+		return -1;
+	told->total = w->im->lasting; /* mail may have come or gone meanwhile */
+	return 0;
+}
+
+/* The present facts of given ids, in sets of bounded length. */
+static int changes_of_ids(struct sweep *w, const struct folder *f, const struct changes_ask *ask,
+    struct changes_told *told, struct err *e)
+{
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	uint32_t *uids;
+	size_t count = uids_of(ask, &uids, &scratch);
+
+	if (!count && imap_select(w->im, f->raw, ask->marks_follow, true, e))
+		return -1;
+	for (size_t at = 0, taken; at < count; at += taken) {
+		taken = next_set(uids + at, count - at, &text);
+		if (!at && (select_ahead(w, f, ask, text.data, "", e) || tell_state(w, f, told, e)))
+			return -1;
+		if (fetch(w, ask, text.data, e))
+			return -1;
+	}
+	return count ? 0 : tell_state(w, f, told, e);
+}
+
+int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
+    const struct fact_sink *sink, struct changes_told *told, struct err *e)
+{
+	struct sweep w = {.im = IMAP(s), .sink = sink};
+	int failed;
+
+	*told = (struct changes_told){0};
+	if (ask->count)
+		failed = changes_of_ids(&w, f, ask, told, e);
+	else
+		failed = changes_of_all(&w, f, ask, sink, told, e);
+	imap_command_free(&w.ahead);
+	return failed;
 }

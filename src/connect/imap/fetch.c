@@ -43,6 +43,14 @@ static struct imap_fetch *pop(struct imap *im)
 	return f;
 }
 
+/* The folder may have to be opened first; then in the same flight. */
+static int send_or_open(
+    struct imap *im, const struct folder *f, struct imap_command *c, struct err *e)
+{
+	return imap_is_selected(im, f->raw, false) ? imap_command_send(im, c, e)
+						   : imap_select_with(im, f->raw, false, c, e);
+}
+
 int imap_want(struct session *s, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
@@ -70,13 +78,11 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	imap_set_finish(&set);
 	*im->fetch_last = f; /* lent from here on, whatever fails */
 	im->fetch_last = &f->next;
-	if (imap_select(im, w->folder->raw, false, false, e))
-		return -1;
 	imap_command_start(im, &c, "UID FETCH ");
 	buf_add_view(&c.text, buf_view(&set_text));
 	imap_command_add(&c, "(UID BODY.PEEK[])");
 	memcpy(f->tag, c.tag, sizeof(f->tag));
-	failed = imap_command_send(im, &c, e);
+	failed = send_or_open(im, w->folder, &c, e);
 	imap_command_free(&c);
 	return failed;
 }
@@ -247,9 +253,10 @@ static void judge_missing(struct imap *im, struct imap_fetch *f, struct window_i
 		return;
 	if (f->count > 1)
 		item->state = ITEM_AGAIN; /* alone, it cannot hide behind the others */
-	else if (r->status != IMAP_OK)
+	else if (r->status != IMAP_OK) {
 		set_reason(w, item, ITEM_UNREADABLE, CAUSE_UNREADABLE, imap_words(im, &w->arena));
-	else if (!f->heard)
+		w->hold = view_is_nocase(r->code, "UNAVAILABLE") ? CAUSE_THROTTLED : w->hold;
+	} else if (!f->heard)
 		item->state = ITEM_GONE;
 	else
 		set_reason(w, item, ITEM_UNREADABLE, CAUSE_EMPTY,
@@ -266,7 +273,7 @@ static int take_tagged(struct imap *im, struct err *e)
 		f = f->next;
 	if (!f)
 		return imap_broken(im, e, "an answer to no command");
-	/* Yahoo says [UNAVAILABLE] of single messages for ever: that is theirs, not the link's */
+	/* Yahoo says [UNAVAILABLE] of single messages for ever; others while they are overloaded */
 	if (r->status != IMAP_OK && !view_is_nocase(r->code, "UNAVAILABLE") &&
 	    imap_general_cause(r, &wait_s))
 		return imap_refused(im, CAUSE_THROTTLED, ERR_LINK, "reading was refused", e);

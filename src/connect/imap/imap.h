@@ -2,10 +2,10 @@
  *
  *   command.c  run one command                         login.c    greeting, TLS, login
  *   session.c  open, close, the selected folder        folders.c  list, make
- *   facts.c    now, changes, mark                      fetch.c    want, next, streams
+ *   facts.c    now, changes                            fetch.c    want, next, streams
  *   search.c   changes that tell nothing but ids       append.c   put, settle
  *   move.c     place, remove                           quirks.c   what odd servers need
- *   account.c  quota and keywords
+ *   account.c  quota and keywords                      mark.c     flags
  *
  * Only UID commands are used, so untagged data never depends on message numbers. */
 #pragma once
@@ -111,6 +111,8 @@ struct imap {
 	/* the folder last asked for its now: new UIDs there are of this UIDVALIDITY, from this one on */
 	struct buf now_raw;
 	uint64_t now_uidvalidity, now_uidnext;
+	int pace_ms; /* to wait before each command, because it asked to go slower */
+	bool pace_told;
 	bool half_sent; /* a command was broken off: nothing can follow it on this connection */
 	/* pipelines */
 	struct imap_body body;
@@ -141,6 +143,8 @@ void imap_command_add_string(struct imap *im, struct imap_command *c, struct vie
 void imap_command_secret(struct imap_command *c);
 /* Send it without waiting for the answer (except where literals must be asked for). */
 int imap_command_send(struct imap *im, struct imap_command *c, struct err *e);
+/* Before a command goes out: wait as long as the server's [THROTTLED] made it. */
+int imap_pace(struct imap *im, struct err *e);
 /* Take untagged data while waiting for a command's end; NULL = nothing but bookkeeping. */
 struct imap_taker {
 	int (*response)(void *arg, const struct imap_response *r, struct err *e);
@@ -152,7 +156,10 @@ struct imap_taker {
 /* Wait for the tagged answer to TAG; it stays in im->reader.response. 0 = it came, whatever it
  * says; -1 = it will not come. */
 int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker, struct err *e);
-/* send, await, free. 0 = OK; -1 with scope FOLDER and the server's words for NO and BAD. */
+/* await a command that was sent. 0 = OK; -1 with scope FOLDER and the server's words for NO and BAD. */
+int imap_finish(
+    struct imap *im, const struct imap_command *c, const struct imap_taker *taker, struct err *e);
+/* send, finish, free. 0 = OK; -1 with scope FOLDER and the server's words for NO and BAD. */
 int imap_run(
     struct imap *im, struct imap_command *c, const struct imap_taker *taker, struct err *e);
 /* Fill *e from a NO or BAD in the reader; scope and cause as given unless the text says otherwise
@@ -183,6 +190,11 @@ void imap_close(struct session **s, struct session_stats *out);
 /* Open a folder for reading (EXAMINE) or writing (SELECT), unless it is open so already.
  * FRESH: even then, for numbers as of now. */
 int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e);
+bool imap_is_selected(const struct imap *im, struct view raw, bool write);
+/* Open it anew, and send THEN (NULL = none; no literals that must be asked for) in the same flight: its
+ * answer is still to be awaited when this returns 0, and only then. */
+int imap_select_with(
+    struct imap *im, struct view raw, bool write, struct imap_command *then, struct err *e);
 /* Leave the selected folder without expunging anything. */
 int imap_unselect(struct imap *im, struct err *e);
 
@@ -204,8 +216,6 @@ int imap_make(struct session *s, struct view from, char *const *parts, size_t de
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e);
-int imap_mark(
-    struct session *s, const struct folder *f, struct mark *marks, size_t count, struct err *e);
 /* "uidvalidity uidnext modseq"; -1 = not such a text. */
 void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq);
 int imap_cursor_parse(
@@ -213,6 +223,11 @@ int imap_cursor_parse(
 
 /* A sweep was told far more messages than are counted: no memory or ledger shall follow. */
 #define IMAP_FLOOD 100000u
+
+/* ---- mark.c ---- */
+
+int imap_mark(
+    struct session *s, const struct folder *f, struct mark *marks, size_t count, struct err *e);
 
 /* ---- search.c ---- */
 

@@ -121,13 +121,20 @@ static int take_select(void *arg, const struct imap_response *r, struct err *e)
 	return 0;
 }
 
-int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e)
+bool imap_is_selected(const struct imap *im, struct view raw, bool write)
 {
-	struct imap_command c;
+	return im->selected.len && view_eq(buf_view(&im->selected), raw) &&
+	       im->selected_write >= write;
+}
 
-	if (im->selected.len && view_eq(buf_view(&im->selected), raw) && !fresh &&
-	    im->selected_write >= write)
-		return 0;
+int imap_select_with(
+    struct imap *im, struct view raw, bool write, struct imap_command *then, struct err *e)
+{
+	struct imap_taker taker = {.response = take_select, .arg = im};
+	struct imap_command c;
+	struct err trouble;
+	int failed;
+
 	write = write || (im->quirks & QUIRK_SELECT_TO_READ);
 	buf_clear(&im->selected);
 	im->selected_write = write;
@@ -136,13 +143,28 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 	imap_command_add_string(im, &c, raw);
 	if (imap_has(im, CAP_CONDSTORE))
 		imap_command_add(&c, "(CONDSTORE)");
-	if (imap_run(im, &c, &(struct imap_taker){.response = take_select, .arg = im}, e)) {
-		if (e && e->scope == ERR_FOLDER)
-			e->cause = CAUSE_FOLDER_GONE;
+	failed = imap_command_send(im, &c, &trouble) ||
+		 (then && imap_command_send(im, then, &trouble)) ||
+		 imap_finish(im, &c, &taker, &trouble);
+	imap_command_free(&c);
+	if (failed) {
+		if (then && trouble.scope == ERR_FOLDER && imap_await(im, then->tag, NULL, e))
+			return -1;
+		if (trouble.scope == ERR_FOLDER)
+			trouble.cause = CAUSE_FOLDER_GONE;
+		if (e)
+			*e = trouble;
 		return -1;
 	}
 	im->lasting = im->exists;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
+}
+
+int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e)
+{
+	return !fresh && imap_is_selected(im, raw, write)
+		   ? 0
+		   : imap_select_with(im, raw, write, NULL, e);
 }
 
 /* Without UNSELECT: EXAMINE of a name that cannot be leaves no folder selected (RFC 3501 §6.3.1);

@@ -480,6 +480,25 @@ static void renamed_at_source(struct pair *p)
 	pass_idle(p);
 }
 
+/* A folder made in the second in which another was, or after it was restored, has its UIDVALIDITY on servers
+ * that count them by the clock: its messages tell that it is another. */
+static void replaced_at_source(struct pair *p)
+{
+	struct mock_folder *old = box(&p->source, "Work");
+	uint32_t uidvalidity = old->uidvalidity;
+
+	old->name = "";
+	old->uidvalidity = 1;
+	mock_folder_add(&p->source, "Other")->uidvalidity = uidvalidity;
+	deliver(&p->source, "Other", "x", "");
+	deliver(&p->source, "Other", "y", "");
+	pass(p);
+	assert_int_equal(p->puts, 2);
+	assert_int_equal(count(&p->target, "Other", ""), 2);
+	assert_int_equal(count(&p->target, "Work", ""), 2);
+	pass_idle(p);
+}
+
 /* ---- the destination's user ---- */
 
 static void users_hand(struct pair *p)
@@ -844,6 +863,7 @@ CASE(mirror_has_a_limit)
 CASE(dry_run)
 CASE(dry_run_recognises)
 CASE(renamed_at_source)
+CASE(replaced_at_source)
 CASE(users_hand)
 CASE(both_moved)
 CASE(renamed_at_destination)
@@ -874,6 +894,7 @@ int main(void)
 	    cmocka_unit_test(test_dry_run),
 	    cmocka_unit_test(test_dry_run_recognises),
 	    cmocka_unit_test(test_renamed_at_source),
+	    cmocka_unit_test(test_replaced_at_source),
 	    cmocka_unit_test(test_users_hand),
 	    cmocka_unit_test(test_both_moved),
 	    cmocka_unit_test(test_renamed_at_destination),
