@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,10 @@
 #include <sodium.h>
 
 #include "cli/options.h"
+
+#define DEFAULTS                                                                                   \
+	((struct copy_arguments){                                                                  \
+	    .timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20, .options.record = -1})
 
 static const char *const output_names[] = {"text", "json", NULL};
 static const char *const deletions_names[] = {"keep", "mirror", NULL}; /* as enum deletions */
@@ -44,6 +49,7 @@ static const struct option_spec specs[] = {
     {"dry-run", .letter = 'n', .kind = OPTION_FLAG, AT(dry_run)},
     {"namespace", .kind = OPTION_CHOICE, .choices = namespace_names, AT(namespace)},
     {"report", .kind = OPTION_TEXT, AT(report)},
+    {"record", .kind = OPTION_TEXT, AT(record)},
     {"output", .kind = OPTION_CHOICE, .choices = output_names, AT(output)},
     {"debug", .kind = OPTION_FLAG, AT(debug)},
     {"quiet", .letter = 'q', .kind = OPTION_FLAG, AT(quiet)},
@@ -57,7 +63,7 @@ static const struct option_spec specs[] = {
 static const char *const looking[] = {"source-password-file", "source-password-env",
     "source-password-command", "destination-password-file", "destination-password-env",
     "destination-password-command", "ca-file", "source-ca-file", "destination-ca-file", "insecure",
-    "timeout", "namespace", "report", "output", "debug", "quiet", "help", "password",
+    "timeout", "namespace", "report", "record", "output", "debug", "quiet", "help", "password",
     "source-password", "destination-password"};
 
 /* ... and have some of their own. */
@@ -113,6 +119,48 @@ const char *arguments_job_option(enum job_kind job, size_t n)
 const char *arguments_option(size_t n)
 {
 	return arguments_job_option(JOB_COPY, n);
+}
+
+/* As it would be typed, where it is no text (which could be a path or a secret) and not DEFAULTS'. */
+static void tell_option(
+    struct buf *out, const struct option_spec *o, const void *args, const void *defaults)
+{
+	const char *at = (const char *)args + o->offset,
+		   *usual = (const char *)defaults + o->offset;
+	bool wide = o->kind == OPTION_SIZE, flag = o->kind == OPTION_FLAG;
+	int number = 0;
+	uint64_t size = 0;
+
+	if (o->kind == OPTION_TEXT || o->kind == OPTION_REFUSED ||
+	    !memcmp(at, usual,
+		wide   ? sizeof(size)
+		: flag ? sizeof(bool)
+		       : sizeof(number)))
+		return;
+	buf_printf(out, "option --%s", o->name);
+	if (wide)
+		memcpy(&size, at, sizeof(size));
+	else if (!flag)
+		memcpy(&number, at, sizeof(number));
+	if (wide)
+		buf_printf(out, " %" PRIu64, size);
+	else if (o->kind == OPTION_SECONDS)
+		buf_printf(out, " %d.%03d", number / 1000, number % 1000);
+	else if (o->kind == OPTION_CHOICE)
+		buf_printf(out, " %s", o->choices[number]);
+	else if (!flag)
+		buf_printf(out, " %d", number);
+	buf_add_char(out, '\n');
+}
+
+void arguments_tell(struct buf *out, const struct copy_arguments *args, enum job_kind job)
+{
+	const struct copy_arguments defaults = DEFAULTS;
+	struct job_table t;
+
+	table_of(&t, job);
+	for (size_t i = 0; i < t.count; i++)
+		tell_option(out, &t.specs[i], args, &defaults);
 }
 
 static int fail(struct err *e, const char *text)
@@ -290,8 +338,7 @@ int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct a
 	const char *urls[2];
 	int found;
 
-	*args =
-	    (struct copy_arguments){.timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20};
+	*args = DEFAULTS;
 	table_of(&known, job);
 	table.count = known.count;
 	found = options_parse(&table, args, count, argv, urls, 2, e);

@@ -10,7 +10,7 @@ struct copy_arguments {
 	/* as given */
 	struct secret_origin source_secret, destination_secret;
 	const char *ca_file, *source_ca_file, *destination_ca_file;
-	const char *state_dir, *report;
+	const char *state_dir, *report, *record;
 	uint64_t max_size;
 	int timeout_ms, settle_ms;
 	int output;    /* enum output_form */
@@ -31,6 +31,9 @@ int arguments_parse(
 /* The same for another command. Verify and check take no state. */
 int arguments_parse_job(struct copy_arguments *args, enum job_kind job, struct arena *a, int count,
     char *const *argv, struct err *e);
+/* The options that are not as by default and no text, one a line: "option --timeout 5.000". No path, no
+ * name and no secret is among them. */
+void arguments_tell(struct buf *out, const struct copy_arguments *args, enum job_kind job);
 /* The options' long names, for those who check documentation: the Nth, NULL beyond the last. */
 const char *arguments_option(size_t n);
 const char *arguments_job_option(enum job_kind job, size_t n);

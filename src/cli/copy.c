@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "cli/commands.h"
 #include "cli/face.h"
+#include "cli/record_file.h"
 #include "cli/signals.h"
 
 #include <unistd.h>
@@ -74,6 +75,8 @@ static int command(int count, char **words, bool rebuild)
 		return 0;
 	}
 	args.options.rebuild = rebuild;
+	if (record_file_open(&args, JOB_COPY, rebuild ? "ledger rebuild" : "copy", &e) < 0)
+		return face_finish(&face, NULL, &e);
 	log_setup(STDERR_FILENO, args.debug ? LOG_DEBUG : LOG_NOTE, "godwit");
 	stop_fd = signals_open(&e);
 	if (stop_fd < 0)

@@ -55,6 +55,8 @@ const char *const copy_help[] = {
     "\n"
     "What is shown:\n"
     "  --report FILE                every exception as a JSON line\n"
+    "  --record FILE                a transcript to send to godwit's makers, without\n"
+    "                               secrets and content (see RECORDS in the manual)\n"
     "  --output text|json           json: events, one a line, on standard output\n"
     "  -q, --quiet                  nothing but errors and what was not copied\n"
     "  --debug                      a log of decisions on standard error\n"

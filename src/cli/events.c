@@ -138,7 +138,7 @@ static json_t *error_object(const struct err *e)
 	return o;
 }
 
-static json_t *summary_object(const struct copy_summary *s)
+json_t *events_copy_summary(const struct copy_summary *s)
 {
 	json_t *o = json_object();
 
@@ -280,7 +280,7 @@ void events_report(
 
 /* ---- the end ---- */
 
-static json_t *causes_object(const struct tally *t)
+json_t *events_causes(const struct tally *t)
 {
 	json_t *o = json_object();
 
@@ -293,7 +293,7 @@ static json_t *causes_object(const struct tally *t)
 void events_result(struct events *ev, int code, const struct copy_summary *summary,
     const struct tally *tally, const struct err *e)
 {
-	json_t *object = summary ? summary_object(summary) : NULL;
+	json_t *object = summary ? events_copy_summary(summary) : NULL;
 	json_t *plan = summary && summary->dry_run ? plan_object(summary) : NULL;
 
 	events_end(ev, code, summary && summary->checked, object, plan, tally, e);
@@ -309,6 +309,6 @@ void events_end(struct events *ev, int code, bool checked, json_t *summary, json
 	jsonline_set(o, "error", error_object(e));
 	jsonline_set(o, "summary", summary ? summary : json_null());
 	jsonline_set(o, "plan", plan ? plan : json_null());
-	jsonline_set(o, "causes", causes_object(tally));
+	jsonline_set(o, "causes", events_causes(tally));
 	event_write(ev, o);
 }

@@ -23,6 +23,8 @@ bool events_progress(struct events *ev, const struct copy_progress *now, const s
 /* verify and check: a folder is finished. */
 void events_report(
     struct events *ev, const char *source, const char *target, const struct folder_report *r);
+json_t *events_copy_summary(const struct copy_summary *s);
+json_t *events_causes(const struct tally *t);
 json_t *events_verify_summary(const struct verify_summary *s);
 json_t *events_survey_summary(const struct survey_summary *s);
 /* The last line. SUMMARY NULL: the pass was never begun. E NULL: it ran to its end. */

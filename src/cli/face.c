@@ -9,6 +9,7 @@
 
 #include "cli/look_report.h"
 #include "cli/output.h"
+#include "cli/record_file.h"
 #include "cli/report.h"
 #include "cli/show.h"
 #include "cli/signals.h"
@@ -214,6 +215,7 @@ int face_finish(struct face *f, const struct copy_summary *summary, const struct
 		print_report(f, summary, !e);
 	if (e)
 		print_error(f, e);
+	record_file_end(f->args, code, summary ? events_copy_summary(summary) : NULL, &f->tally, e);
 	return code;
 }
 
@@ -240,6 +242,7 @@ int face_close(struct face *f, const struct face_end *end, const struct err *e)
 		print_end(f, end, !e);
 	if (e)
 		print_error(f, e);
+	record_file_end(f->args, code, end->summary ? end->json(end->summary) : NULL, &f->tally, e);
 	return code;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/face.h"
 #include "cli/look_report.h"
+#include "cli/record_file.h"
 #include "cli/signals.h"
 
 #include <unistd.h>
@@ -112,6 +113,8 @@ static int look_command(
 		commands_print(STDOUT_FILENO, help);
 		return 0;
 	}
+	if (record_file_open(&args, job, name, &e) < 0)
+		return face_close(&face, &never, &e);
 	log_setup(STDERR_FILENO, args.debug ? LOG_DEBUG : LOG_NOTE, "godwit");
 	l.stop_fd = signals_open(&e);
 	if (l.stop_fd < 0)

@@ -13,6 +13,8 @@
 	"  --namespace personal|all     all: shared and other users' folders too\n"                \
 	"  --timeout SECONDS            longest silence of a server (60)\n"                        \
 	"  --report FILE                every exception as a JSON line\n"                          \
+	"  --record FILE                a transcript to send to godwit's makers, without\n"        \
+	"                               secrets and content (see RECORDS in the manual)\n"         \
 	"  --output text|json           json: events, one a line, on standard output\n"            \
 	"  -q, --quiet                  nothing but errors, and the report if exit is 1\n"         \
 	"  --debug                      a log of decisions on standard error\n"                    \

@@ -18,6 +18,7 @@
 
 struct waitset;
 struct session;
+struct record;
 
 /* ---- what travels ---- */
 
@@ -218,6 +219,7 @@ struct connect_env {
 	/* Optional: for the progress, what a server asks for: HOST "asks to go slower". */
 	void (*note)(void *arg, const char *host, const char *what);
 	void *note_arg;
+	struct record *record; /* what passes is told there (record.h); NULL = nowhere */
 };
 
 struct session_stats {

@@ -20,6 +20,7 @@ struct copy_options {
 	enum deletions deletions;
 	unsigned deletions_limit; /* percent */
 	struct verify_options verify;
+	int record; /* file the flight recorder writes to (connect/record.h); -1 = none */
 };
 
 /* Secrets stay with the controller; it is asked when a session logs in. Adds the secret to OUT. */

@@ -1,6 +1,7 @@
 /* worker.c - the process that talks with the mail servers, for one mailbox. Between the controller
  * (a socketpair) and the engine (flow/). Its store is the controller's; secrets are asked for when
- * they are needed and wiped. Promises: it dies with its controller. Does not: touch files. */
+ * they are needed and wiped. Promises: it dies with its controller. Does not: open
+ * files but those of a Maildir. */
 #include "fleet/worker.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "connect/record.h"
 #include "fleet/protocol.h"
 #include "flow/flow.h"
 #include "flow/survey.h"
@@ -25,7 +27,8 @@
 struct worker {
 	struct channel *channel;
 	struct waitset *waits;
-	struct store *store; /* NULL: the job has none */
+	struct store *store;   /* NULL: the job has none */
+	struct record *record; /* NULL: none is wanted */
 	struct job_summary summary;
 	struct buf frame;
 	int64_t last_progress;
@@ -221,7 +224,8 @@ static int run(struct worker *w, enum job_kind job, const struct copy_options *o
 	    .hook = &hook,
 	    .secret = ask_secret,
 	    .secret_arg = w,
-	    .watch = &watch};
+	    .watch = &watch,
+	    .record = w->record};
 
 	if (job == JOB_VERIFY)
 		return flow_verify(&w->summary.verify, &options, &context, e);
@@ -273,7 +277,10 @@ static _Noreturn void worker_main(int fd, enum job_kind job, const struct copy_o
 	waitset_new(&w.waits, ends[0]);
 	channel_new(&w.channel, fd, w.waits);
 	buf_init(&w.frame, CHANNEL_FRAME_MAX);
+	if (options->record >= 0)
+		record_new(&w.record, options->record, tell_note, &w);
 	failed = run(&w, job, options, &e);
+	record_free(&w.record);
 	while (read(ends[0], drained, sizeof(drained)) > 0)
 		;
 	tell_result(&w, failed, &e);

@@ -426,7 +426,8 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	    .note = tell_note,
 	    .note_arg = l,
 	    .secret = context->secret,
-	    .secret_arg = context->secret_arg};
+	    .secret_arg = context->secret_arg,
+	    .record = context->record};
 	return ledger_open(&l->ledger, context->store, options->source->identity,
 	    options->destination->identity, l->flags, context->hook, e);
 }

@@ -41,6 +41,7 @@ struct flow_context {
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
 	void *secret_arg;
 	const struct flow_watch *watch;
+	struct record *record; /* of what passes on the wire; NULL = none */
 };
 
 /* One pass. 0 = it ran to its end, whatever exceptions there were (told to the watch, counted in

@@ -67,7 +67,8 @@ int pair_open(struct pair *p, const struct flow_options *options,
 	p->env = (struct connect_env){.origin = options->source->identity,
 	    .waits = context->waits,
 	    .secret = context->secret,
-	    .secret_arg = context->secret_arg};
+	    .secret_arg = context->secret_arg,
+	    .record = context->record};
 	flags_table_new(&p->env.flags);
 	return 0;
 }

@@ -35,6 +35,7 @@ struct conn {
 	bool shaking; /* the TLS handshake owns the layer; nothing else moves */
 	bool failed;  /* see trouble */
 	struct err trouble;
+	enum conn_end end;
 	int64_t moved_in; /* clock_ms of the last byte each way */
 	int64_t moved_out;
 	size_t unsent; /* what the kernel had still to send when last asked */
@@ -65,6 +66,7 @@ static void conn_keep_trouble(struct conn *c, struct err *e)
 	if (c->failed)
 		return;
 	c->failed = true;
+	c->end = CONN_BROKEN;
 	conn_name_error(&c->target, e);
 	c->trouble = *e;
 }
@@ -88,7 +90,10 @@ static void conn_hung_up(struct conn *c)
 	err_set(&gone, CAUSE_CONNECT, ERR_LINK, "hung up");
 	err_detail(&gone, "after %llu bytes received and %llu sent",
 	    (unsigned long long)c->stats.bytes_in, (unsigned long long)c->stats.bytes_out);
-	conn_keep_trouble(c, &gone);
+	if (!c->failed) {
+		conn_keep_trouble(c, &gone);
+		c->end = CONN_HUNG_UP;
+	}
 }
 
 static int conn_timed_out(struct conn *c, const char *what, struct err *e)
@@ -100,24 +105,20 @@ static int conn_timed_out(struct conn *c, const char *what, struct err *e)
 	err_detail(&late, "after %llu bytes received and %llu sent, %zu more queued",
 	    (unsigned long long)c->stats.bytes_in, (unsigned long long)c->stats.bytes_out,
 	    queue_len(&c->out));
-	return conn_fail(c, &late, e);
+	conn_fail(c, &late, e);
+	c->end = CONN_SILENT;
+	return -1;
 }
 
 /* -- moving bytes; never blocks -- */
-
-static void conn_tap(const struct conn *c, bool outgoing, const char *data, size_t len)
-{
-	if (c->target.tap)
-		c->target.tap(c->target.tap_arg, outgoing, view_make(data, len));
-}
 
 /* Layer to in queue, until either has had enough. */
 static void conn_pull(struct conn *c)
 {
 	while (queue_room(&c->in) > 0) {
 		struct err e;
-		char *to = queue_tail(&c->in);
-		ptrdiff_t n = c->layer->ops->read(c->layer, to, queue_room(&c->in), &e);
+		ptrdiff_t n =
+		    c->layer->ops->read(c->layer, queue_tail(&c->in), queue_room(&c->in), &e);
 		if (n == 0)
 			conn_hung_up(c);
 		else if (n == LAYER_FAILED)
@@ -127,7 +128,6 @@ static void conn_pull(struct conn *c)
 		queue_grown(&c->in, (size_t)n);
 		c->stats.bytes_in += (uint64_t)n;
 		c->moved_in = clock_ms();
-		conn_tap(c, false, to, (size_t)n);
 	}
 }
 
@@ -146,7 +146,6 @@ static void conn_push(struct conn *c)
 			return;
 		c->stats.bytes_out += (uint64_t)n;
 		c->moved_out = clock_ms();
-		conn_tap(c, true, v.data, (size_t)n);
 		queue_take(&c->out, (size_t)n);
 	}
 }
@@ -473,6 +472,11 @@ int conn_flush(struct conn *c, struct err *e)
 int conn_check(struct conn *c, struct err *e)
 {
 	return c->failed ? conn_tell_trouble(c, e) : 0;
+}
+
+enum conn_end conn_end(const struct conn *c)
+{
+	return c->end;
 }
 
 struct conn_stats conn_stats(const struct conn *c)

@@ -27,9 +27,6 @@ struct conn_target {
 	size_t in_max;      /* ceilings of the two buffers, bytes; 0 = 256 KiB. More than in_max
 			     * cannot be peeked at once: conn_need then fails (cause protocol) */
 	size_t out_max;
-	/* When set, gets all clear bytes (after TLS), for the flight recorder; OUTGOING = to server. */
-	void (*tap)(void *arg, bool outgoing, struct view bytes);
-	void *tap_arg;
 };
 
 struct conn_stats {
@@ -37,6 +34,14 @@ struct conn_stats {
 	uint64_t bytes_out;
 	uint64_t waits; /* how often conn_need had to wait for the server: round trips, seen
 	                     * from here */
+};
+
+/* How a connection came to its end. */
+enum conn_end {
+	CONN_OPEN,
+	CONN_HUNG_UP, /* by the server, in order */
+	CONN_SILENT,  /* the deadline passed */
+	CONN_BROKEN,  /* anything else */
 };
 
 struct conn;
@@ -76,4 +81,5 @@ int conn_flush(struct conn *c, struct err *e);
 /* Trouble noticed while somebody else waited: 0 = none, -1 = *e filled. */
 int conn_check(struct conn *c, struct err *e);
 
+enum conn_end conn_end(const struct conn *c);
 struct conn_stats conn_stats(const struct conn *c);

@@ -6,6 +6,7 @@ It listens on 127.0.0.1 only, keeps everything in memory, and needs nothing but 
 
 COMMAND LINE
     fakeimap.py [--port 0] [--user anna:pw] [--caps "IMAP4rev1 UIDPLUS ..."] [--script FILE] ...
+    fakeimap.py --transcript FILE --side source|destination      play one side of a record (godwit --record)
     fakeimap.py --transcript FILE          speak exactly the dialogue in FILE, then exit (0 or 1)
     fakeimap.py --help                     every option
 
@@ -100,6 +101,15 @@ TRANSCRIPT            an exact dialogue, one connection after another
     C+: N            expect N literal bytes         starttls      turn to TLS (--tls starttls)
     delay SECONDS    wait                           close         close, and wait for the next connection
 A mismatch is printed as JSON and makes the exit code 1.
+
+RECORD               what `godwit --record FILE` writes is a transcript with these lines besides
+    record 1 PROGRAM VERSION COMMAND     the head; "option ...", "side NAME TLS|maildir ..." follow
+    connection SIDE N                    of whom the lines are that follow, until the next such line
+    S*: N SEED       N bytes of text made of SEED (player.py): the rest of a long message
+    close reset silent leave             how the connection ended (leave: the client went); refused and
+                     untrusted: it was never made
+    result JSON      how it ended
+player.py says what is the same when it is played with --side; replay.py plays both sides and runs godwit.
 """
 
 import argparse
@@ -2201,6 +2211,7 @@ def build_parser():
     add("--fill", action="append", default=[], metavar="FOLDER=N[:SIZE]", help="sample messages for every user")
     add("--script", action="append", default=[], metavar="FILE")
     add("--transcript", metavar="FILE")
+    add("--side", choices=("source", "destination"), help="play this side of a record; user:secret logs in")
     add("--timeout", type=float, default=10, help="transcript: the longest silence of a client")
     add("--control", action="store_true", help="open a second port for control commands")
     add("--no-stdin", action="store_true", help="do not end with standard input")
@@ -2607,10 +2618,26 @@ def announce(**facts):
     print(json.dumps(dict(facts, pid=os.getpid())), flush=True)
 
 
+def run_side(options, tls):
+    """One side of a record; it ends with standard input or SIGTERM."""
+    import player  # pylint: disable=import-outside-toplevel
+    playing = player.Player(player.Record(options.transcript), options.side, options.port, tls, options.timeout).start()
+    announce(port=playing.port, ca=options.cert)
+    if options.no_stdin or stdin_is_null():
+        threading.Event().wait()
+    sys.stdin.read()
+    problem = playing.stop()
+    if problem:
+        print(json.dumps(problem), flush=True)
+    return 1 if problem else 0
+
+
 def run_transcript(options):
     holder = FakeImap(options=options)
     if options.tls != "none":
         holder.prepare_tls()
+    if options.side:
+        return run_side(options, holder.tls)
     with open(options.transcript, encoding="utf-8") as file:
         transcript = Transcript(file.read(), options.port, holder.tls, options.tls == "implicit", options.timeout)
     announce(port=transcript.port, ca=options.cert)

@@ -20,11 +20,11 @@ ROOMS = {
     "wire": "base -base/log.h",  # codecs never touch a socket, a clock or a log
     "net": "base",  # moves bytes, understands none
     "connect": "base model wire net",  # the one place where protocol and socket meet
-    "connect/imap": "base model wire net connect/connector.h connect/connectors.h",
+    "connect/imap": "base model wire net connect/connector.h connect/connectors.h connect/record.h",
     "connect/maildir": "base model wire/imap_text.h net/wait.h connect/connector.h connect/connectors.h",  # no socket
     "ledger": "base model connect/connector.h",  # connector.h: the nouns of the window
     "flow": "base model connect/connector.h ledger/ledger.h net/wait.h",
-    "fleet": "base model flow/flow.h flow/survey.h flow/verify.h ledger/store.h net/channel.h net/wait.h",
+    "fleet": "base model connect/record.h flow/flow.h flow/survey.h flow/verify.h ledger/store.h net/channel.h net/wait.h",
     "cli": "base model fleet/fleet.h fleet/lock.h ledger/inspect.h",
 }
 
@@ -36,6 +36,7 @@ DOORS = {
     "net/conn.h": "base net/layer.h net/wait.h",
     "connect/connector.h": "base model",
     "connect/connectors.h": "connect/connector.h",
+    "connect/record.h": "base",
     "ledger/store.h": "base",
     "ledger/inspect.h": "base",
     "ledger/ledger.h": "base model connect/connector.h ledger/store.h",
@@ -60,14 +61,14 @@ LIBRARIES = {
     "sqlite3.h": "ledger/sqlite.c",
     "jansson.h": "cli/jsonline.h",
     "utf8proc.h": "model cli",
-    "sodium.h": "model wire connect/maildir ledger fleet cli",
+    "sodium.h": "model wire connect/scrub.c connect/scrub.h connect/maildir ledger fleet cli",
     "pthread.h": "net/resolve.c",
     "netdb.h": "net",
     "netinet/": "net",
     "poll.h": "net cli",
     "sys/socket.h": "net fleet",
     "sys/wait.h": "fleet cli",
-    "unistd.h": "base net connect/maildir ledger fleet cli",
+    "unistd.h": "base net connect/record.c connect/maildir ledger fleet cli",
     "fcntl.h": "net connect/maildir ledger fleet cli",
     "time.h": "base fleet cli",
     "stdatomic.h": "net",

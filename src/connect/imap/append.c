@@ -304,11 +304,12 @@ static int send_item(struct imap *im, struct imap_append *a, const struct append
 	if (item->date.known && !imap_date_format(date, item->date.instant, item->date.zone))
 		buf_printf(text, " %s", date);
 	buf_printf(text, " {%" PRIu64 "%s}\r\n", len, plus ? "+" : "");
-	if (conn_write(im->conn, buf_view(text), e))
+	if (imap_send(im, buf_view(text), e))
 		return -1;
 	buf_clear(text);
 	if (!plus && (go = await_plus(im, a, c, e)) != 1)
 		return go;
+	record_sent_body(im->record, len);
 	if (stream)
 		return send_stream(im, a->window->stream, e) ? -1 : 1;
 	return conn_write(im->conn, view_make(a->window->body.data + item->offset, item->len), e)
@@ -336,7 +337,7 @@ static int send_command(struct imap *im, struct imap_append *a, struct append_co
 		go = send_item(im, a, c, c->first + i, &text, e);
 	if (go != 1)
 		return go;
-	return conn_write(im->conn, view_of("\r\n"), e);
+	return imap_send(im, view_of("\r\n"), e);
 }
 
 static bool can_put(const struct window_item *item)

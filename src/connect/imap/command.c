@@ -1,6 +1,7 @@
 /* command.c - one command at a time over an IMAP connection: events of the server, literals that must
  * be asked for, tagged answers, refusals into errors. Lowest room of the connector, above net/conn
- * and wire/imap_reader. Promises: every wait has its deadline; login commands are never logged.
+ * and wire/imap_reader. Promises: every wait has its deadline; what is secret is neither logged nor
+ * recorded, and all else is (connect/record.h).
  * Does not: know what a command means. */
 #include <stdarg.h>
 #include <stdio.h>
@@ -195,6 +196,44 @@ int imap_pace(struct imap *im, struct err *e)
 	return im->pace_ms ? waitset_sleep(im->env.waits, im->pace_ms, e) : 0;
 }
 
+/* ---- the flight recorder ---- */
+
+static enum record_kind kind_of(const struct imap_response *r)
+{
+	if (r->kind != IMAP_UNTAGGED)
+		return r->kind == IMAP_TAGGED ? RECORD_TAGGED : RECORD_CONTINUE;
+	if (r->status != IMAP_NONE)
+		return RECORD_STATUS;
+	if (view_is_nocase(r->name, "CAPABILITY") || view_is_nocase(r->name, "ENABLED"))
+		return RECORD_PLAIN;
+	return view_is_nocase(r->name, "ID") ? RECORD_SOFTWARE : RECORD_DATA;
+}
+
+static void record_event(struct imap *im, enum imap_event event, struct view bytes)
+{
+	const struct imap_response *r = &im->reader.response;
+
+	if (event == IMAP_EVENT_DATA) {
+		record_body(im->record, im->reader.data);
+		return;
+	}
+	record_add(im->record, bytes);
+	if (event == IMAP_EVENT_LITERAL)
+		record_body_begin(im->record);
+	else if (event == IMAP_EVENT_RESPONSE)
+		record_received(im->record, kind_of(r), r->text.len);
+	else if (event == IMAP_EVENT_BAD)
+		record_received(im->record, RECORD_STRANGE, 0);
+}
+
+int imap_send(struct imap *im, struct view lines, struct err *e)
+{
+	record_sent(im->record, lines);
+	return conn_write(im->conn, lines, e);
+}
+
+/* ---- events, one after the other ---- */
+
 int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 {
 	struct err trouble;
@@ -206,6 +245,7 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 		bytes = conn_peek(im->conn);
 		if (bytes.len) {
 			*event = imap_reader_feed(&im->reader, bytes, &im->taken);
+			record_event(im, *event, view_make(bytes.data, im->taken));
 			if (*event == IMAP_EVENT_BAD)
 				return imap_broken(im, e, im->reader.problem);
 			if (*event == IMAP_EVENT_RESPONSE) {
@@ -218,6 +258,7 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 				return 0;
 			imap_release_event(im);
 		}
+		record_flush(im->record);
 		if (conn_need(im->conn, &trouble)) {
 			if (e)
 				*e = im->bye && trouble.next != ERR_STOPPED ? im->bye_err : trouble;
@@ -302,14 +343,27 @@ static int await_continue(struct imap *im, const char *tag, struct err *e)
 	}
 }
 
-/* Login commands hold secrets. */
+void imap_command_secret(struct imap_command *c)
+{
+	c->open_len = c->text.len;
+}
+
 static void log_command(const struct imap *im, const struct imap_command *c)
 {
 	struct view verb = {c->text.data + strlen(c->tag) + 1, c->text.len - strlen(c->tag) - 1};
 
-	if (!view_starts_nocase(verb, "LOGIN") && !view_starts_nocase(verb, "AUTHENTICATE"))
+	if (!c->open_len)
 		log_debug(
 		    "%s: %.*s", im->at->host, (int)(verb.len < 200 ? verb.len : 200), verb.data);
+}
+
+static int send_part(struct imap *im, const struct imap_command *c, struct view part, struct err *e)
+{
+	if (!c->open_len)
+		return imap_send(im, part, e);
+	if (part.data == c->text.data)
+		record_sent_secret(im->record, view_make(part.data, c->open_len));
+	return conn_write(im->conn, part, e);
 }
 
 int imap_command_send(struct imap *im, struct imap_command *c, struct err *e)
@@ -323,11 +377,11 @@ int imap_command_send(struct imap *im, struct imap_command *c, struct err *e)
 	for (unsigned i = 0; i < c->asks; i++) {
 		struct view part = {c->text.data + sent, c->ask_at[i] - sent};
 
-		if (conn_write(im->conn, part, e) || await_continue(im, c->tag, e))
+		if (send_part(im, c, part, e) || await_continue(im, c->tag, e))
 			return -1;
 		sent = c->ask_at[i];
 	}
-	return conn_write(im->conn, view_make(c->text.data + sent, c->text.len - sent), e);
+	return send_part(im, c, view_make(c->text.data + sent, c->text.len - sent), e);
 }
 
 int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker, struct err *e)

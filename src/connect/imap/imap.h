@@ -12,6 +12,7 @@
 
 #include "connect/connector.h"
 #include "connect/imap/quirks.h"
+#include "connect/record.h"
 #include "net/conn.h"
 #include "wire/imap_reader.h"
 #include "wire/imap_text.h"
@@ -53,6 +54,7 @@ struct imap_command {
 	size_t ask_at[4];
 	unsigned asks;
 	char tag[16];
+	size_t open_len; /* bytes of it that may be told: what follows is secret; 0 = all */
 };
 
 /* One namespace of RFC 2342. */
@@ -78,6 +80,7 @@ struct imap {
 	const struct endpoint *at;
 	struct connect_env env;
 	struct conn *conn;
+	struct record_link *record;
 	struct imap_reader reader;
 	size_t taken; /* bytes of the last event, given back before the next */
 	unsigned caps;
@@ -136,6 +139,8 @@ void imap_command_free(struct imap_command *c);
 void imap_command_add(struct imap_command *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* " name" as quoted string or, where it must be, as literal. */
 void imap_command_add_string(struct imap *im, struct imap_command *c, struct view v);
+/* What is added from here on is secret: it is neither logged nor recorded. */
+void imap_command_secret(struct imap_command *c);
 /* Send it without waiting for the answer (except where literals must be asked for). */
 int imap_command_send(struct imap *im, struct imap_command *c, struct err *e);
 /* Before a command goes out: wait as long as the server's [THROTTLED] made it. */
@@ -167,6 +172,8 @@ const char *imap_words(struct imap *im, struct arena *a);
 int imap_broken(struct imap *im, struct err *e, const char *what);
 /* Throttled or over quota, from the words of the response in hand; CAUSE_NONE = neither. */
 enum cause imap_general_cause(const struct imap_response *r, int *wait_s);
+/* Whole lines to the server, and to the record. */
+int imap_send(struct imap *im, struct view lines, struct err *e);
 bool imap_has(const struct imap *im, enum imap_capability cap);
 
 /* ---- login.c ---- */

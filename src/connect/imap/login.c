@@ -155,6 +155,9 @@ static int start_tls(struct imap *im, bool preauth, struct err *e)
 	if (imap_run(im, &c, NULL, e))
 		return e ? (e->scope = ERR_MAILBOX, e->cause = CAUSE_TLS, -1) : -1;
 	imap_release_event(im);
+	record_add(im->record, conn_peek(im->conn)); /* nothing, unless somebody injected it */
+	record_received(im->record, RECORD_STRANGE, 0);
+	record_tls(im->record);
 	if (conn_starttls(im->conn, e))
 		return -1;
 	imap_reader_free(&im->reader);
@@ -193,6 +196,7 @@ static int login_plain(struct imap *im, const struct buf *secret, struct err *e)
 	struct imap_command c;
 
 	imap_command_start(im, &c, "LOGIN");
+	imap_command_secret(&c);
 	imap_command_add_string(im, &c, view_of(im->at->user));
 	imap_command_add_string(im, &c, buf_view(secret));
 	if (!imap_run(im, &c, &(struct imap_taker){.response = take_capability, .arg = im}, e))
@@ -200,7 +204,7 @@ static int login_plain(struct imap *im, const struct buf *secret, struct err *e)
 	return e->scope == ERR_FOLDER || e->next == ERR_WAIT ? login_refused(im, e) : -1;
 }
 
-/* Answer one challenge; the empty answer is an empty line. */
+/* Answer one challenge; the empty answer is an empty line. Goes past the record. */
 static int sasl_answer(struct imap *im, struct sasl *sasl, struct view challenge, struct err *e)
 {
 	struct buf line = BUF_INIT(SECRET_MAX * 2);
@@ -235,6 +239,7 @@ static int login_sasl(
 
 	snprintf(verb, sizeof(verb), "AUTHENTICATE %s", mechanism);
 	imap_command_start(im, &c, verb);
+	imap_command_secret(&c);
 	if (sasl_start(&sasl, mechanism, &secret, e) || sasl_first(im, sasl, &c, e))
 		return -1;
 	for (;;) {

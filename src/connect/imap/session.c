@@ -31,13 +31,30 @@ int imap_open(
 	buf_init(&im->capability, IMAP_LINE_MAX);
 	buf_init(&im->now_raw, 4096);
 	imap_reader_init(&im->reader, IMAP_LINE_MAX);
-	if (conn_open(&im->conn, env->waits, &target, e) || imap_log_in(im, e)) {
+	record_link_new(&im->record, env->record, at->side, at->user, at->authzid, at->host);
+	if (conn_open(&im->conn, env->waits, &target, e)) {
+		record_link_end(
+		    &im->record, e->cause == CAUSE_TLS ? RECORD_UNTRUSTED : RECORD_REFUSED);
+		imap_close(&session, NULL);
+		return -1;
+	}
+	if (imap_log_in(im, e)) {
 		imap_close(&session, NULL);
 		return -1;
 	}
 	log_debug("%s: logged in (%s)", at->host, im->software);
 	*s = session;
 	return 0;
+}
+
+static enum record_end end_of(const struct imap *im)
+{
+	static const enum record_end ends[] = {[CONN_OPEN] = RECORD_LEFT,
+	    [CONN_HUNG_UP] = RECORD_CLOSED,
+	    [CONN_SILENT] = RECORD_SILENT,
+	    [CONN_BROKEN] = RECORD_RESET};
+
+	return ends[conn_end(im->conn)];
 }
 
 /* LOGOUT is sent but not waited for: all that matters was confirmed before. */
@@ -52,7 +69,7 @@ void imap_close(struct session **s, struct session_stats *out)
 	assert(
 	    !imap_abandon_fetch(im) && !im->append_first); /* nothing lent; streams may be left */
 	if (im->conn && !im->bye && !im->half_sent && !conn_check(im->conn, NULL)) {
-		conn_write(im->conn, view_of("gz LOGOUT\r\n"), NULL);
+		imap_send(im, view_of("gz LOGOUT\r\n"), NULL);
 		conn_flush(im->conn, NULL);
 	}
 	if (out && im->conn) {
@@ -60,6 +77,8 @@ void imap_close(struct session **s, struct session_stats *out)
 		*out = (struct session_stats){
 		    stats.bytes_in, stats.bytes_out, stats.waits, im->commands};
 	}
+	if (im->conn)
+		record_link_end(&im->record, end_of(im));
 	conn_close(&im->conn);
 	imap_reader_free(&im->reader);
 	buf_free(&im->selected);

@@ -333,39 +333,6 @@ static void test_takes_of_every_size(void **state)
 	}
 }
 
-struct recorder {
-	struct buf in;
-	struct buf out;
-};
-
-static void record(void *arg, bool outgoing, struct view bytes)
-{
-	struct recorder *r = arg;
-	buf_add_view(outgoing ? &r->out : &r->in, bytes);
-}
-
-static void test_tap_hears_everything(void **state)
-{
-	(void)state;
-	struct waitset *ws = NULL;
-	struct conn *c = NULL;
-	struct recorder recorder = {.in = BUF_INIT(1000), .out = BUF_INIT(1000)};
-	struct conn_target target = target_plain();
-	struct breaking_script script = {.input = view_of(SERVER_SAYS), .piece = 3};
-	AUTO(buf_free) struct buf got = BUF_INIT(1000);
-	target.tap = record;
-	target.tap_arg = &recorder;
-	waitset_new(&ws, -1);
-	conn_over_script(&c, ws, &script, &target);
-	assert_int_equal(exchange(c, &got, NULL), 0);
-	assert_string_equal(recorder.in.data, SERVER_SAYS);
-	assert_string_equal(recorder.out.data, COMMAND);
-	buf_free(&recorder.in);
-	buf_free(&recorder.out);
-	conn_close(&c);
-	waitset_free(&ws);
-}
-
 static void conns_over_pair(struct conn *c[2], struct waitset *ws, size_t in_max)
 {
 	int pair[2];
@@ -693,7 +660,6 @@ int main(void)
 	    cmocka_unit_test(test_longer_than_the_ceiling),
 	    cmocka_unit_test(test_bytes_inside_the_layer),
 	    cmocka_unit_test(test_takes_of_every_size),
-	    cmocka_unit_test(test_tap_hears_everything),
 	    cmocka_unit_test(test_two_peers_that_both_write_first),
 	    cmocka_unit_test(test_a_peer_that_writes_first),
 	    cmocka_unit_test(test_full_queue_is_left_unread),
