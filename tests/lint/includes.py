@@ -70,7 +70,7 @@ LIBRARIES = {
     "sys/wait.h": "fleet cli",
     "unistd.h": "base net connect/record.c connect/maildir ledger fleet cli",
     "fcntl.h": "net connect/maildir ledger fleet cli",
-    "time.h": "base fleet cli",
+    "time.h": "base model fleet cli",
     "stdatomic.h": "net",
 }
 
