@@ -12,7 +12,7 @@ BUILD="gcc libc6-dev meson ninja-build pkg-config libssl-dev libgsasl-dev libsql
 SERVERS="python3 openssl mount util-linux"
 LINT="clang-14 clang-format-14 clang-tidy-14 cppcheck shellcheck python3 libcmocka-dev"
 FUZZ="clang-14 libclang-rt-14-dev llvm-14"
-TEST="libcmocka-dev $FUZZ"
+TEST="libcmocka-dev patch $FUZZ"
 
 usage() {
 	cat <<'END'
@@ -169,9 +169,17 @@ do_faults() {
 	need $SERVERS
 	need_localhost
 	build
-	[ $# -gt 0 ] || set -- --all
 	status=0
-	GODWIT=$PWD/build/godwit python3 tests/faults/run.py "$@" || status=$?
+	export GODWIT="$PWD/build/godwit"
+	if [ $# -gt 0 ]; then
+		python3 tests/faults/run.py "$@" || status=$?
+	else
+		need_servers
+		python3 tests/faults/run.py --all || status=$?
+		# and between real servers, a few hundred times at random moments
+		GODWIT_KILL_ROUNDS=30 python3 tests/servers/stops.py \
+			KillsFromDovecot KillsFromCyrus KillsFromCourier ServerKills || status=$?
+	fi
 	give_back
 	return $status
 }

@@ -11,15 +11,18 @@
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Allocation that cannot fail: on exhaustion the process says so on stderr and aborts with exit
- * code 70. (Workers are restarted by their controller; the ledger makes that harmless.)
- * Memory is zeroed. The caller owns it and releases it with free(). */
+#define MEM_EXHAUSTED 70 /* exit code */
+
+/* Allocation that cannot fail: on exhaustion the process says so on stderr and ends with exit
+ * code MEM_EXHAUSTED. (The ledger makes that harmless.) Memory is zeroed. The caller owns it and releases it with free(). */
 void *mem_new(size_t count, size_t size);
 /* Grow to COUNT elements of SIZE bytes; new bytes are NOT zeroed. */
 void *mem_grow(void *old, size_t count, size_t size);
 /* Room for one element behind COUNT: ARRAY as it is, or grown ahead of need, and *SIZE with it. */
 void *mem_room(void *array, size_t count, size_t *size, size_t each);
 char *mem_strdup(const char *text);
+/* From now on exhaustion is not said on stderr: whoever waits for this process says it. */
+void mem_exhaust_silently(void);
 
 #define NEW(type) ((type *)mem_new(1, sizeof(type)))
 

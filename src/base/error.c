@@ -88,6 +88,9 @@ static const struct {
 	"both mailboxes; nothing is doubled by that."},
     [CAUSE_LONG_LINE] = {"long-line", 1,
 	"The message has a line longer than this destination takes; save it by hand."},
+    [CAUSE_MEMORY] = {"memory", 70,
+	"Give the machine more memory or end what else uses it, then run it again; it goes on "
+	"where it stopped."},
 };
 
 const char *cause_name(enum cause cause)

@@ -10,14 +10,20 @@
 #include <unistd.h>
 
 static int64_t (*fake_clock)(void); /* tests only */
+static bool exhausted_silently;
 
 static _Noreturn void out_of_memory(void)
 {
 	static const char text[] =
 	    "godwit: out of memory; run it again to go on where it stopped\n";
-	ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+	ssize_t ignored = exhausted_silently ? 0 : write(STDERR_FILENO, text, sizeof(text) - 1);
 	(void)ignored;
-	_exit(70);
+	_exit(MEM_EXHAUSTED);
+}
+
+void mem_exhaust_silently(void)
+{
+	exhausted_silently = true;
 }
 
 void *mem_new(size_t count, size_t size)

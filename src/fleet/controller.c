@@ -263,6 +263,9 @@ static int judge_worker(struct controller *c, int served, struct err *e)
 	}
 	if (!served)
 		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == MEM_EXHAUSTED)
+		return err_set(e, CAUSE_MEMORY, ERR_RUN,
+		    "the worker ran out of memory; run it again to go on where it stopped");
 	if (e->cause == CAUSE_STOPPED && !c->stopping)
 		return WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL
 			   ? err_set(e, CAUSE_BUG, ERR_RUN,

@@ -273,6 +273,7 @@ static _Noreturn void worker_main(int fd, enum job_kind job, const struct copy_o
 	char drained[64];
 	int ends[2], failed;
 
+	mem_exhaust_silently(); /* the controller says it */
 	hear_signals(ends);
 	waitset_new(&w.waits, ends[0]);
 	channel_new(&w.channel, fd, w.waits);

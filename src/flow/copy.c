@@ -15,10 +15,11 @@
  * What a link may die of is announced alone. */
 static bool must_wait(const struct folder_job *job)
 {
-	const struct todo *next = &job->todo[job->todo_next];
+	const struct todo *next;
 
 	if (!job->wanted || job->todo_next == job->todo_count)
 		return false;
+	next = &job->todo[job->todo_next];
 	return job->lonely || next->size >= STREAM_FROM || suspect_is(job, next->id);
 }
 

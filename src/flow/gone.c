@@ -54,6 +54,13 @@ static int take_kept(void *arg, const struct ledger_row *row, struct err *e)
 	return 0;
 }
 
+/* As we left it, or marked for removal: by us, before a removal that was cut off, or by its user. */
+static bool is_untouched(struct flags_table *t, uint32_t shown, uint32_t base)
+{
+	return shown == base ||
+	       flags_minus(t, shown, flags_intern(t, view_of("\\Deleted"))) == base;
+}
+
 static int take_fact(void *arg, const struct fact *fact, struct err *e)
 {
 	struct removal *r = arg;
@@ -66,7 +73,8 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 		return 0;
 	at = (size_t)(row - r->rows);
 	r->here[at] = true;
-	r->same[at] = fact->flags == row->target_base && fact->has_identity &&
+	r->same[at] = is_untouched(r->l->flags, fact->flags, row->target_base) &&
+		      fact->has_identity &&
 		      !memcmp(fact->identity.header, row->digest, sizeof(row->digest));
 	return 0;
 }

@@ -216,19 +216,22 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 	struct lane *l = r->l;
 	struct folder_job *job = r->job;
 	const struct ledger_intent *i = &r->intents[index];
+	bool moved = i->state == INTENT_PLACED; /* by the destination: nothing was sent */
 	struct expectation x = {.source_id = i->source_id,
 	    .target_id = c->id,
 	    .identity = i->identity,
 	    .date = i->date,
 	    .date_told = i->date_told,
 	    .flags = i->flags,
-	    .flags_told = i->flags_told,
+	    .flags_told = moved ? FLAGS_NONE : i->flags_told,
 	    .msgid = i->msgid,
-	    .uncounted = r->earlier[index]};
+	    .uncounted = moved || r->earlier[index],
+	    .earlier = moved};
 
 	c->taken = true;
 	r->done[index] = true;
-	if (i->state != INTENT_UNLOCATED) {
+	l->summary->items_moved += moved;
+	if (!moved && i->state != INTENT_UNLOCATED) {
 		l->summary->items_stored++;
 		l->summary->items_resolved++;
 		l->summary->bytes_stored += i->identity.size;
@@ -274,17 +277,19 @@ static struct candidate *same_msgid(struct resolver *r, const struct identity *i
 	return NULL;
 }
 
-/* What surely was stored is there, however it looks now: by header, or by Message-ID alone. */
+/* What surely was stored is there, however it looks now: by header, or by Message-ID alone. What was
+ * moved is known by its header: its size is the source's word, which may count other line ends. */
 static int match_altered(struct resolver *r, struct err *e)
 {
 	for (size_t i = 0; i < r->count; i++) {
+		enum intent_state state = r->intents[i].state;
 		size_t at = first_with_header(r, &r->intents[i].identity);
 		struct candidate *c;
 
-		if (r->done[i] || r->intents[i].state != INTENT_UNLOCATED)
+		if (r->done[i] || (state != INTENT_UNLOCATED && state != INTENT_PLACED))
 			continue;
 		c = next_free(r, &r->intents[i].identity, &at);
-		if (!c)
+		if (!c && state == INTENT_UNLOCATED)
 			c = same_msgid(r, &r->intents[i].identity);
 		if (c && adopt(r, i, c, e))
 			return -1;

@@ -499,6 +499,8 @@ bool identity_same(const struct identity *a, const struct identity *b)
 {
 	if (digest_known(a->body) && digest_known(b->body))
 		return !memcmp(a->body, b->body, DIGEST); /* it covers all the rest */
-	return digest_known(a->header) && !memcmp(a->header, b->header, DIGEST) &&
-	       !memcmp(a->msgid, b->msgid, sizeof(a->msgid)) && size_same(a, b);
+	if (identity_has_msgid(a) && identity_has_msgid(b) &&
+	    memcmp(a->msgid, b->msgid, sizeof(a->msgid)))
+		return false;
+	return digest_known(a->header) && !memcmp(a->header, b->header, DIGEST) && size_same(a, b);
 }

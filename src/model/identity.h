@@ -29,6 +29,7 @@ const char *identity_msgid(const struct identity_reader *r);
 void identity_of(struct view message, struct identity *out, struct arena *a, const char **msgid);
 
 bool identity_has_msgid(const struct identity *i);
-/* Do two identities mean the same message? By header digest, Message-ID and size (either's exact or
- * canonical size); the body digest too where both know it. Dates are the caller's business. */
+/* Do two identities mean the same message? By header digest and size (either's exact or canonical
+ * size), and by the Message-ID and the body digest where both know it: what is moved within the
+ * destination has none. Dates are the caller's business. */
 bool identity_same(const struct identity *a, const struct identity *b);

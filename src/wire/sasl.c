@@ -81,6 +81,8 @@ static int session_start(struct sasl *s)
 	const struct sasl_secret *secret = s->secret;
 	int result = gsasl_init(&s->library);
 
+	if (result != GSASL_OK)
+		s->library = NULL; /* where memory ran out it is freed, and still named */
 	if (result == GSASL_OK)
 		result = gsasl_client_start(s->library, s->mechanism->name, &s->session);
 	if (result == GSASL_OK)
@@ -90,6 +92,12 @@ static int session_start(struct sasl *s)
 	if (result == GSASL_OK)
 		result = gsasl_property_set(s->session, GSASL_PASSWORD, secret->password);
 	return result;
+}
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, CAUSE_MEMORY, ERR_RUN,
+	    "memory ran out while logging in; run it again to go on where it stopped");
 }
 
 int sasl_start(
@@ -107,6 +115,8 @@ int sasl_start(
 	s->secret = secret;
 	if (strcmp(m->name, "XOAUTH2") != 0)
 		result = session_start(s);
+	if (result == GSASL_MALLOC_ERROR)
+		return no_memory(e);
 	if (result != GSASL_OK) {
 		err_set(e, CAUSE_LOGIN, ERR_MAILBOX, "The login method %s could not be started.",
 		    mechanism);
@@ -164,6 +174,8 @@ static int gsasl_fail(const struct sasl *s, int result, struct err *e)
 {
 	const char *what = "the server sent something that does not belong there";
 
+	if (result == GSASL_MALLOC_ERROR)
+		return no_memory(e);
 	if (result == GSASL_AUTHENTICATION_ERROR && s->steps == 2) /* else: a foreign nonce */
 		what = "the server could not prove that it knows the password, so it is not the "
 		       "server "

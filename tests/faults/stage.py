@@ -30,6 +30,7 @@ sys.path.insert(0, str(HERE.parent / "kit"))
 
 import certs  # noqa: E402,F401
 import fakeimap  # noqa: E402
+from folders import Maildir  # noqa: E402
 
 GODWIT = os.environ.get("GODWIT") or str(HERE.parents[1] / "build" / "godwit")
 PASSWORD = "s3cr3t-Pa55w0rd"
@@ -165,6 +166,15 @@ class Server(fakeimap.FakeImap):
         link.take, link.send = taped_take, taped_send
         self.tapes.append({"sent": sent, "received": received})
 
+    def url(self, user, host):
+        scheme, end = {"none": ("imap", "/?tls=none"), "starttls": ("imap", "/"),
+                       "implicit": ("imaps", "/")}[self.options.tls]
+        return "%s://%s@%s:%d%s" % (scheme, user, host, self.port, end)
+
+    def uploads(self):
+        """Changes when something is stored, or shall be."""
+        return self.appended, self.count("APPEND")
+
     def quiet(self, timeout=10):
         """No connection is being served any more."""
         end = time.monotonic() + timeout
@@ -245,10 +255,13 @@ class Stage:
         pathlib.Path(password).write_text(PASSWORD + "\n", encoding="ascii")
         self.words = ["--source-password-file", password, "--destination-password-file", password]
         self.process = None
-        self.source = self.server(tape, source)
-        self.destination = self.server(tape, destination)
+        self.source = self.end(tape, source, "source")
+        self.destination = self.end(tape, destination, "destination")
 
-    def server(self, tape, given):
+    def end(self, tape, given, name):
+        """A server, or a Maildir where GIVEN says so."""
+        if given == "maildir":
+            return Maildir(os.path.join(self.directory, name))
         given = dict(given or {})
         given.setdefault("caps", FULL)
         given.setdefault("users", {self.user: PASSWORD})
@@ -271,11 +284,7 @@ class Stage:
     # -- running --
 
     def urls(self):
-        def url(server, host):
-            scheme, end = {"none": ("imap", "/?tls=none"), "starttls": ("imap", "/"),
-                           "implicit": ("imaps", "/")}[server.options.tls]
-            return "%s://%s@%s:%d%s" % (scheme, self.user, host, server.port, end)
-        return [url(self.source, "127.0.0.1"), url(self.destination, "localhost")]
+        return [self.source.url(self.user, "127.0.0.1"), self.destination.url(self.user, "localhost")]
 
     def command(self, *words):
         return [GODWIT, "copy", "--output", "json", "--state", self.state_dir, "--settle", SETTLE, *self.words,

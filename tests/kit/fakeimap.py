@@ -118,6 +118,7 @@ import bisect
 import collections
 import copy
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -265,6 +266,11 @@ def header_fields(body, names, inverted=False):
     fields = re.findall(rb"[^\r\n][^\n]*\n(?:[ \t][^\n]*\n)*", header)
     kept = [field for field in fields if (field.split(b":")[0].strip().lower() in names) != inverted]
     return b"".join(kept) + b"\r\n"
+
+
+@functools.lru_cache(64)
+def capability_set(caps):
+    return {cap.upper() for cap in caps.split()}
 
 
 def sample_message(number, kind="sample", size=0):
@@ -623,12 +629,17 @@ class Command:
         self.tag, self.name, self.parts, self.longest = tag, name.upper(), [arguments.encode("latin-1")], len(line)
         self.rules, self.phase, self.matched, self.literal_bytes = [], None, False, 0
         self.folder, self.store_only = None, None
+        self.tokens = None, []
         self.reply = Reply(tag)
         self.entry = {}
 
     @property
     def args(self):
-        return tokenize(self.parts)
+        """The words that have come so far, to be taken apart by whoever asks."""
+        size = (len(self.parts), len(self.parts[-1]))
+        if self.tokens[0] != size:
+            self.tokens = size, tokenize(self.parts)
+        return list(self.tokens[1])
 
     def full_name(self):
         return ("UID " if self.uid else "") + self.name
@@ -1385,7 +1396,7 @@ class Session:
         return caps
 
     def has(self, name):
-        caps = {cap.upper() for cap in self.options.caps.split()}
+        caps = capability_set(self.options.caps)
         if name == "CONDSTORE" and "QRESYNC" in caps:
             return True
         return name in caps or ("IMAP4REV2" in caps and name in REV2_MEANS)

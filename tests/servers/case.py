@@ -4,7 +4,8 @@ Each run's events are held against docs/events.md, whatever the test is about: a
 that is not documented, or a documented one that is missing, fails the test. Each account has a
 name of its own, since a destination account takes one godwit at a time, on the whole machine.
 
-GODWIT names the program (build/godwit by default). GODWIT_BRIEF leaves out what only repeats.
+GODWIT names the program (build/godwit by default). GODWIT_BRIEF leaves out what only repeats;
+GODWIT_KILL_ROUNDS says how often each class of kills is repeated.
 """
 
 import contextlib
@@ -31,6 +32,8 @@ from servers import Courier, Cyrus, Dovecot
 
 GODWIT = os.path.abspath(os.environ.get("GODWIT") or os.path.join(ROOT, "build", "godwit"))
 BRIEF = bool(os.environ.get("GODWIT_BRIEF"))
+#: How often a class of kills is repeated.
+ROUNDS = int(os.environ.get("GODWIT_KILL_ROUNDS", "0")) or (3 if BRIEF else 10)
 PATIENCE = 120      # seconds a run of godwit may take
 PASSWORD = "pass word"      # with a space, since a client may get that wrong
 

@@ -23,7 +23,6 @@ import compare
 import mailbox
 from stops import AGAIN, alive, boxes
 
-ROUNDS = 3 if case.BRIEF else 10
 
 #: One letter a keyword.
 KEYWORDS = compare.Allowance("keywords", "a folder has 26 keywords at most", lambda difference: len(difference["source"]) > 26)
@@ -446,7 +445,7 @@ class Kills(MaildirCase):
         began = time.monotonic()
         self.copy(source, target())
         duration = time.monotonic() - began
-        for number in range(ROUNDS):
+        for number in range(case.ROUNDS):
             end, moments = target(), []
             state = os.path.join(self.work, f"state{number}")
             for _ in range(chance.choice((1, 1, 2, 3))):
@@ -488,7 +487,7 @@ class KillsIntoMaildir(Kills):
         source, server = self.end(self.server("dovecot")), self.server("dovecot", store="maildir++")
         mailbox.fill(source.account, boxes())
         chance = random.Random()
-        for number in range(ROUNDS):
+        for number in range(case.ROUNDS):
             target, moment = self.served(server=server), chance.random() / 2
             self.kill_once(source, target, f"{self.states}-lost{number}", moment, "controller")
             with self.subTest(moment=moment):

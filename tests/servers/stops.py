@@ -16,7 +16,6 @@ import case
 import compare
 import mailbox
 
-ROUNDS = 3 if case.BRIEF else 10
 
 #: What was under way when it stopped is sent again behind what follows.
 AGAIN = (compare.Allowance("order", "what was under way is requeued at the folder's end"),)
@@ -132,6 +131,52 @@ class Stops(case.ServerCase):
         self.check_same(source, destination, outcome)
 
 
+class ServerKills(case.ServerCase):
+    """kill -9 of a real server at random moments of a run, which goes on when it is back."""
+
+    def rounds(self, one, other, whose):
+        """Kill, start again, compare; the destination is a new account each time."""
+        chance = random.Random()
+        source, destination = self.ends(one, other)
+        mailbox.fill(source.account, boxes())
+        allow = [*case.allowances(one, other), *AGAIN]
+        before = source.read()
+        began = time.monotonic()
+        self.copy(source, destination)
+        duration = time.monotonic() - began
+        for number in range(max(1, case.ROUNDS // 3)):  # a server takes its time to be back
+            target, moment = self.end(destination.server), chance.random() * duration
+            state = os.path.join(self.work, f"state{number}")
+            server = (source if whose == "source" else target).server
+            with self.subTest(moment=moment):
+                process = self.start(source, target, state=state)
+                time.sleep(moment)
+                server.kill()
+                server.start()
+                outcome = self.finish(process)
+                self.assertIn(outcome.exit, (0, 10), outcome)   # 10: it had not logged in yet
+                outcomes = [outcome] if outcome.exit == 0 else [self.copy(source, target, state=state)]
+                self.check_same(before, target, *outcomes, allow=allow)
+                again = self.copy(source, target, state=state)
+                self.assertEqual(again.summary["items_stored"], 0, again)
+
+    def test_dovecot(self):
+        """The destination, Dovecot."""
+        self.rounds("dovecot", "dovecot", "destination")
+
+    def test_cyrus(self):
+        """The destination, Cyrus."""
+        self.rounds("dovecot", "cyrus", "destination")
+
+    def test_courier(self):
+        """The destination, Courier."""
+        self.rounds("dovecot", "courier", "destination")
+
+    def test_source(self):
+        """The source, Cyrus."""
+        self.rounds("cyrus", "dovecot", "source")
+
+
 def mentions(end):
     """How often the server's log names the account, which is soon asked: unlike End.appends()."""
     with open(end.server.log_path, "rb") as log:
@@ -174,7 +219,8 @@ class Kills:
         began = time.monotonic()
         self.copy(source, destination)
         duration = time.monotonic() - began
-        for number in range(ROUNDS):
+        killed = 0
+        for number in range(case.ROUNDS):
             target, moments = self.end(destination.server), []
             state = os.path.join(self.work, f"state{number}")
             for _ in range(chance.choice((1, 1, 2, 3))):
@@ -186,6 +232,8 @@ class Kills:
                 self.check_same(before, target, outcome, allow=allow)
                 again = self.copy(source, target, state=state)
                 self.assertEqual(again.summary["items_stored"], 0, again)
+            killed += len(moments)
+        print(f"{one} to {other}: {killed} kills in {case.ROUNDS} rounds, {time.monotonic() - began:.0f} s")
 
     def kill_once(self, source, target, state, moment, whom):
         """A run that is killed after `moment` seconds, whatever it is at then."""

@@ -340,11 +340,15 @@ static void mirror_spares(struct pair *p)
 	delete (&p->source, "INBOX", "a");
 	delete (&p->source, "INBOX", "b");
 	delete (&p->source, "INBOX", "c");
+	set_flags(&p->target, "INBOX", "d",
+	    "\\Deleted \\Seen"); /* as a removal leaves it that was cut off */
+	delete (&p->source, "INBOX", "d");
 	pass(p);
 	assert_int_equal(count(&p->target, "INBOX", "a"), 0);
 	assert_int_equal(count(&p->target, "INBOX", "b"), 1); /* touched */
+	assert_int_equal(count(&p->target, "INBOX", "d"), 0);
 	assert_int_equal(count(&p->target, "INBOX", "foreign"), 1);
-	assert_int_equal(p->summary.items_removed, 1);
+	assert_int_equal(p->summary.items_removed, 2);
 	assert_int_equal(p->causes[CAUSE_NOT_REMOVED], 1);
 	pass_idle(p);
 }
