@@ -75,6 +75,7 @@ enum cause {
 	CAUSE_SIZE_DIFFERS, /* "size-differs" */
 	CAUSE_BYTES_DIFFER, /* "bytes-differ" */
 	CAUSE_DAMAGED, /* "damaged"  30: the ledger's file or a record of it; it can be rebuilt */
+	CAUSE_REPAIRED, /* "repaired": stored in other bytes, as the user asked for; a note, exit 0 */
 	CAUSE_COUNT
 };
 

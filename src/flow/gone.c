@@ -67,7 +67,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	at = (size_t)(row - r->rows);
 	r->here[at] = true;
 	r->same[at] = fact->flags == row->target_base && fact->has_identity &&
-		      !memcmp(fact->identity.header, row->digest, sizeof(row->digest));
+		      !memcmp(fact->identity.header, ledger_sent_digest(row), sizeof(row->digest));
 	return 0;
 }
 
