@@ -11,6 +11,7 @@
 #include "repair/coding.h"
 #include "repair/mime.h"
 
+#define ENCODED_MAX 65536u /* a longer field is not encoded: that would take many times its room */
 #define FOLD_AT 900u /* well below FIELD_LINE_MAX */
 
 enum field_kind { FREE_TEXT, ADDRESSES, PARAMETERS, RIGID };
@@ -468,7 +469,7 @@ static int add_encoded(struct buf *out, struct view field, struct view name, uns
 	struct buf text AUTO(buf_free) = BUF_INIT(4 * field.len + 4096);
 
 	*changes |= FIELD_ENCODED;
-	if (buf_add_view(&text, name) || buf_add_char(&text, ':') ||
+	if (field.len > ENCODED_MAX || buf_add_view(&text, name) || buf_add_char(&text, ':') ||
 	    encode(&text, kind_of(name), mime_field_value(field, &a), &a))
 		return -1;
 	return add_lines(out, buf_view(&text), changes);
