@@ -12,7 +12,7 @@
 #include "repair/mime.h"
 
 #define ENCODED_MAX 65536u /* a longer field is not encoded: that would take many times its room */
-#define FOLD_AT 900u /* well below FIELD_LINE_MAX */
+#define FOLD_AT 900u       /* well below FIELD_LINE_MAX */
 
 enum field_kind { FREE_TEXT, ADDRESSES, PARAMETERS, RIGID };
 

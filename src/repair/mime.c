@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define DEPTH_MAX 30u
-#define PARTS_MAX 10000u
+#define PARTS_MAX 2000u
+#define PIECES_MAX 50000u /* honest mail has hundreds; both bound memory */
 #define BOUNDARY_MAX 200u
 
 struct view mime_line(struct view v, size_t *len)
@@ -214,7 +215,7 @@ static struct view parse_header(
 		add_piece(t, MIME_MBOX, line);
 		v = rest_of(v, line.len);
 	}
-	while (v.len) {
+	while (v.len && t->piece_count < PIECES_MAX) {
 		struct view field = mime_line(v, &len), line;
 
 		if (!len) {
@@ -235,6 +236,7 @@ static struct view parse_header(
 		add_piece(t, MIME_FIELD, field);
 		v = rest_of(v, field.len);
 	}
+	t->garbled = t->garbled || t->piece_count >= PIECES_MAX;
 	p->unclosed = p->unclosed || !p->parent;
 	add_piece(t, MIME_BLANK, view_make(v.data, 0));
 	return v;
@@ -298,7 +300,7 @@ static void parse_multipart(struct mime_tree *t, struct mime_part *p, struct vie
 	size_t part = t->part_count - 1;
 	enum delimiter found = find_delimiter(v, 0, boundary, &begin, &end);
 
-	while (found == DELIMITER) {
+	while (found == DELIMITER && t->part_count < PARTS_MAX) {
 		add_piece(t, MIME_FRAME, view_make(v.data + from, end - from));
 		t->pieces[t->piece_count - 1].part = part;
 		at = end;
