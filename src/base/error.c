@@ -41,14 +41,17 @@ static const struct {
     [CAUSE_REFUSED] = {"refused", 1,
 	"Look at the reason; when it is gone, run it with --retry-refused."},
     [CAUSE_NUL] = {"nul", 1,
-	"The message holds NUL bytes, which this destination does not take; save it by hand."},
+	"The message holds NUL bytes, which this destination does not take; --repair stores it in "
+	"other bytes."},
     [CAUSE_8BIT_HEADER] = {"8bit-header", 1,
-	"The header has raw 8-bit bytes, which this destination does not take; save it by hand."},
+	"The header has raw 8-bit bytes, which this destination does not take; --repair stores it "
+	"in other bytes."},
     [CAUSE_BARE_NEWLINE] = {"bare-newline", 1,
 	"The message has bare line feeds, or does not end in one, which this destination does not "
-	"take; save it by hand."},
+	"take; --repair stores it in other bytes."},
     [CAUSE_BAD_HEADER] = {"bad-header", 1,
-	"The message has no valid header, which this destination does not take; save it by hand."},
+	"The message has no valid header, which this destination does not take; --repair stores it "
+	"in other bytes."},
     [CAUSE_EMPTY] = {"empty", 1, "The message has no content to copy."},
     [CAUSE_VIRUS] = {"virus", 1, "The destination's scanner found something; look at the message."},
     [CAUSE_DATE] = {"date", 0,
@@ -87,10 +90,14 @@ static const struct {
 	"Put back a sound copy, or let godwit ledger rebuild SOURCE DESTINATION make it anew from "
 	"both mailboxes; nothing is doubled by that."},
     [CAUSE_LONG_LINE] = {"long-line", 1,
-	"The message has a line longer than this destination takes; save it by hand."},
+	"The message has a line longer than this destination takes; --repair stores it in other "
+	"bytes."},
     [CAUSE_MEMORY] = {"memory", 70,
 	"Give the machine more memory or end what else uses it, then run it again; it goes on "
 	"where it stopped."},
+    [CAUSE_REPAIRED] = {"repaired", 0,
+	"The destination does not take the message as it is; it was stored in other bytes, as "
+	"--repair asks."},
 };
 
 const char *cause_name(enum cause cause)

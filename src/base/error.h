@@ -77,6 +77,7 @@ enum cause {
 	CAUSE_DAMAGED,   /* "damaged"  30: the ledger's file or a record of it; it can be rebuilt */
 	CAUSE_LONG_LINE, /* "long-line": longer than the destination takes */
 	CAUSE_MEMORY,    /* "memory"   70: the worker could not get any more */
+	CAUSE_REPAIRED, /* "repaired": stored in other bytes, as the user asked for; a note, exit 0 */
 	CAUSE_COUNT
 };
 

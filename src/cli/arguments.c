@@ -43,6 +43,8 @@ static const struct option_spec specs[] = {
     {"settle", .kind = OPTION_SECONDS, .min = 0, .max = 3600, AT(settle_ms)},
     {"max-size", .kind = OPTION_SIZE, AT(max_size)},
     {"retry-refused", .kind = OPTION_FLAG, AT(retry_refused)},
+    {"repair", .kind = OPTION_FLAG, AT(repair)},
+    {"keep-originals", .kind = OPTION_TEXT, AT(keep_originals)},
     {"deletions", .kind = OPTION_CHOICE, .choices = deletions_names, AT(deletions)},
     {"deletions-limit", .kind = OPTION_NUMBER, .min = 0, .max = 100, AT(deletions_limit)},
     {"recreate", .kind = OPTION_FLAG, AT(recreate)},
@@ -316,6 +318,10 @@ static int complete(struct copy_arguments *args, enum job_kind job, struct arena
 	o->max_size = args->max_size;
 	o->settle_ms = args->settle_ms;
 	o->retry_refused = args->retry_refused;
+	if (args->keep_originals && !args->repair)
+		return fail(e, "--keep-originals keeps what --repair changes; give both");
+	o->repair = args->repair;
+	o->keep_originals = args->keep_originals;
 	o->all_namespaces = args->namespace == 1;
 	o->deletions = (enum deletions)args->deletions;
 	o->deletions_limit = (unsigned)args->deletions_limit;

@@ -10,14 +10,14 @@ struct copy_arguments {
 	/* as given */
 	struct secret_origin source_secret, destination_secret;
 	const char *ca_file, *source_ca_file, *destination_ca_file;
-	const char *state_dir, *report, *record;
+	const char *state_dir, *report, *record, *keep_originals;
 	uint64_t max_size;
 	int timeout_ms, settle_ms;
 	int output;    /* enum output_form */
 	int namespace; /* 0 personal, 1 all */
 	int deletions; /* enum deletions */
 	int deletions_limit;
-	bool insecure, retry_refused, recreate, dry_run, debug, quiet, help;
+	bool insecure, retry_refused, repair, recreate, dry_run, debug, quiet, help;
 	uint64_t sample, seed; /* verify */
 	bool digest, exact;    /* verify */
 	/* made of it */

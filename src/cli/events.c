@@ -150,6 +150,7 @@ json_t *events_copy_summary(const struct copy_summary *s)
 	set_number(o, "bytes_stored", s->bytes_stored);
 	set_number(o, "items_before", s->items_before);
 	set_number(o, "items_resolved", s->items_resolved);
+	set_number(o, "items_repaired", s->items_repaired);
 	set_number(o, "items_marked", s->marks);
 	set_number(o, "items_found", s->items_found);
 	set_number(o, "items_moved", s->items_moved);

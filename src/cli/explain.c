@@ -263,6 +263,11 @@ static void add_cause(struct buf *text, const struct inspect_record *r)
 		buf_printf(text, ". %s", cause_remedy((enum cause)n));
 }
 
+static bool is_repaired(const struct inspect_record *r)
+{
+	return view_is(inspect_bytes(r, "cause"), cause_name(CAUSE_REPAIRED));
+}
+
 static void tell_item(struct explain *x, const struct inspect_record *r)
 {
 	AUTO(buf_free) struct buf text = BUF_INIT(TEXT_MAX);
@@ -279,7 +284,7 @@ static void tell_item(struct explain *x, const struct inspect_record *r)
 		    inspect_number(r, "target_assumed") ? " (assumed)" : "",
 		    flags_of(x, inspect_number(r, "target_flags")));
 	}
-	if (s && s->has_cause)
+	if (is_repaired(r) || (s && s->has_cause))
 		add_cause(&text, r);
 	if (inspect_number(r, "gone"))
 		buf_add_text(&text, ". It is not at the source any more");
@@ -327,7 +332,7 @@ static int take_item(void *arg, const struct inspect_record *r, struct err *e)
 	(void)e;
 	if (x->wanted.len
 		? view_eq(r->id, x->wanted) || view_eq(inspect_bytes(r, "target_id"), x->wanted)
-		: !s || !s->there)
+		: !s || !s->there || is_repaired(r))
 		tell_item(x, r);
 	return 0;
 }

@@ -84,6 +84,8 @@ static void print_line(struct buf *out, const char *head, uint64_t n, const char
 
 static void print_changes(struct buf *out, const struct copy_summary *s)
 {
+	print_line(
+	    out, "Repaired", s->items_repaired, " that the destination does not take as they are");
 	print_line(out, "Moved", s->items_moved, " within the destination, as at the source");
 	print_line(
 	    out, "Gone", s->items_gone - s->items_removed, " from the source; their copies stay");

@@ -58,6 +58,14 @@ struct window_item {
 	struct date date_told;
 	unsigned was;   /* enum row_state of an older row that this one replaces, 0 = none */
 	unsigned tries; /* how often it was put or wanted again */
+	/* Refused, so that other bytes are put for it: */
+	unsigned rung;       /* enum repair_rung */
+	const char *refusal; /* the words of the destination; NULL: it was not refused */
+	enum cause refused;
+	bool climbs; /* wanted again for its next rung */
+	const char
+	    *repair; /* what was done to the bytes that are here; NULL: they are the source's */
+	unsigned char header_told[16]; /* with repair: digest of the source's header */
 };
 
 /* Pulled by whoever puts it. Size is exact and known from the start (a service that cannot know it

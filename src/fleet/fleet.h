@@ -13,6 +13,9 @@ struct copy_options {
 	uint64_t max_size;     /* bytes; 0 = the destination's limit */
 	int settle_ms; /* how long a destination may take to show a message after a lost link */
 	bool retry_refused;
+	bool repair; /* what is refused is put in other bytes */
+	const char *
+	    keep_originals; /* directory for their untouched bytes, made where missing; NULL = none */
 	bool all_namespaces; /* shared and other users' folders too */
 	bool dry_run;        /* look and tell, change nothing */
 	bool recreate;       /* destination folders that are missing are made again */

@@ -1,7 +1,7 @@
 /* worker.c - the process that talks with the mail servers, for one mailbox. Between the controller
  * (a socketpair) and the engine (flow/). Its store is the controller's; secrets are asked for when
- * they are needed and wiped. Promises: it dies with its controller. Does not: open
- * files but those of a Maildir. */
+ * they are needed and wiped. Promises: it dies with its controller. Does not: open files but those of a
+ * Maildir, and of originals that the user wants kept. */
 #include "fleet/worker.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "connect/record.h"
+#include "fleet/originals.h"
 #include "fleet/protocol.h"
 #include "flow/flow.h"
 #include "flow/survey.h"
@@ -30,6 +31,7 @@ struct worker {
 	struct store *store;   /* NULL: the job has none */
 	struct record *record; /* NULL: none is wanted */
 	struct job_summary summary;
+	int originals; /* directory */
 	struct buf frame;
 	int64_t last_progress;
 	unsigned long steps, stop_at, stop_durable_at;
@@ -203,6 +205,13 @@ static int ask_secret(
 
 /* ---- the process ---- */
 
+static int keep_original(void *arg, struct view original, char *name, struct err *e)
+{
+	struct worker *w = arg;
+
+	return originals_keep(w->originals, original, name, e);
+}
+
 static int run(struct worker *w, enum job_kind job, const struct copy_options *o, struct err *e)
 {
 	struct flow_watch watch = {
@@ -213,6 +222,7 @@ static int run(struct worker *w, enum job_kind job, const struct copy_options *o
 	    .max_size = o->max_size,
 	    .settle_ms = o->settle_ms,
 	    .retry_refused = o->retry_refused,
+	    .repair = o->repair,
 	    .all_namespaces = o->all_namespaces,
 	    .dry_run = o->dry_run,
 	    .recreate = o->recreate,
@@ -231,6 +241,12 @@ static int run(struct worker *w, enum job_kind job, const struct copy_options *o
 		return flow_verify(&w->summary.verify, &options, &context, e);
 	if (job == JOB_CHECK)
 		return flow_survey(&w->summary.survey, &options, &context, e);
+	if (o->keep_originals) {
+		if (originals_open(&w->originals, o->keep_originals, e))
+			return -1;
+		context.keep = keep_original;
+		context.keep_arg = w;
+	}
 	if (store_remote_open(&w->store, w->channel, take_other, w, e))
 		return -1;
 	context.store = w->store;

@@ -97,7 +97,7 @@ static void check_compare(struct checker *c, const struct expectation *x, const 
 
 static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e)
 {
-	struct folder_job *job = arg;
+	struct checker *c = arg;
 	struct expectation x = {.source_id = row->source_id,
 	    .target_id = row->target_id,
 	    .flags = row->target_base,
@@ -107,20 +107,25 @@ static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e
 	    .earlier = true};
 
 	(void)e;
-	if (row->target_id.len && row->pass > job->memory->finished && row->state != ROW_FOUND)
-		check_expect(job, &x);
+	if (row->pass <= c->job->memory->finished)
+		return 0;
+	if (row->target_id.len && row->state != ROW_FOUND)
+		check_expect(c->job, &x);
+	if (ledger_is_repaired(row)) /* perhaps it could not be told any more */
+		lane_exception(c->l, c->job, CAUSE_REPAIRED, row->source_id, "", "%s", row->reason);
 	return 0;
 }
 
 int check_recall(struct lane *l, struct folder_job *job, struct err *e)
 {
+	struct checker c = {.l = l, .job = job};
 	bool first = !job->recalled;
 
 	job->recalled = true; /* what this run stores it expects by itself */
 	if (!first || !job->memory->floor.text[0])
 		return 0;
 	job->floor = job->memory->floor;
-	return ledger_each_row(l->ledger, job->memory, take_unchecked, job, e);
+	return ledger_each_row(l->ledger, job->memory, take_unchecked, &c, e);
 }
 
 /* ---- what is there ---- */

@@ -95,6 +95,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->gone);
 	free(job->facts);
 	free(job->suspects);
+	free(job->refusals);
 	arena_free(&job->arena);
 	arena_free(&job->stored_arena);
 	*job = (struct folder_job){0};
@@ -135,7 +136,7 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	    job->planned_bytes < l->progress.bytes_total ? job->planned_bytes : 0;
 	l->progress.bytes_total += job->bytes_now - job->bytes_before;
 	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
-	job->gone_count = job->fact_count = 0;
+	job->gone_count = job->fact_count = job->refusal_count = 0;
 	job->wanted = 0;
 	job->planned = 0;
 	job->undecided = false;

@@ -7,11 +7,14 @@
 #include "model/exception.h"
 #include "model/job.h"
 
+#define KEPT_NAME 40u
+
 struct flow_options {
 	const struct endpoint *source, *destination;
 	uint64_t max_size; /* bytes; 0 = the destination's limit */
 	int settle_ms;     /* how long a destination may take to show a message after a lost link */
 	bool retry_refused;
+	bool repair;         /* what is refused is put in other bytes (repair.h) */
 	bool all_namespaces; /* shared and other users' folders too */
 	bool dry_run;        /* look and plan; change nothing at either end nor in the ledger */
 	bool recreate;       /* destination folders that are missing are made again */
@@ -42,6 +45,10 @@ struct flow_context {
 	void *secret_arg;
 	const struct flow_watch *watch;
 	struct record *record; /* of what passes on the wire; NULL = none */
+	/* Keep the untouched bytes of a message that is repaired, durably; NAME (room for KEPT_NAME bytes)
+	 * gets what they are called. NULL = they are not kept. */
+	int (*keep)(void *arg, struct view original, char *name, struct err *e);
+	void *keep_arg;
 };
 
 /* One pass. 0 = it ran to its end, whatever exceptions there were (told to the watch, counted in

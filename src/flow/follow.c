@@ -103,6 +103,7 @@ static const struct folder *find_candidate(const struct following *f, const stru
 struct proof {
 	struct view ids[TOPS];
 	struct ledger_row rows[TOPS];
+	const unsigned char *digests[TOPS]; /* of their headers, as they are at this end */
 	size_t count;
 	bool other;
 };
@@ -114,8 +115,8 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
 	(void)e;
 	for (size_t i = 0; i < p->count && fact->has_identity; i++)
 		if (view_eq(p->ids[i], fact->id))
-			p->other |= memcmp(fact->identity.header, p->rows[i].digest,
-					sizeof(p->rows[i].digest)) != 0;
+			p->other |= memcmp(fact->identity.header, p->digests[i],
+					sizeof(fact->identity.header)) != 0;
 	return 0;
 }
 
@@ -123,6 +124,7 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
 static int choose_proofs(
     struct following *f, const struct ledger_folder *m, struct proof *p, struct err *e)
 {
+	const struct ledger_row *row;
 	struct view tops[TOPS];
 	bool found[TOPS];
 	size_t count = 0;
@@ -132,10 +134,12 @@ static int choose_proofs(
 	if (ledger_find(f->l->ledger, m, tops, count, p->rows, found, &f->arena, e))
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if (!found[i] || p->rows[i].gone)
+		if (!found[i] || p->rows[i].gone || !ledger_has_digest(&p->rows[i]))
 			continue;
 		p->rows[p->count] = p->rows[i];
-		p->ids[p->count] = f->at_source ? p->rows[i].source_id : p->rows[i].target_id;
+		row = &p->rows[p->count];
+		p->ids[p->count] = f->at_source ? row->source_id : row->target_id;
+		p->digests[p->count] = f->at_source ? row->digest : ledger_sent_digest(row);
 		p->count += p->ids[p->count].len > 0;
 	}
 	return 0;

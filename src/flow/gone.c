@@ -75,7 +75,7 @@ static int take_fact(void *arg, const struct fact *fact, struct err *e)
 	r->here[at] = true;
 	r->same[at] = is_untouched(r->l->flags, fact->flags, row->target_base) &&
 		      fact->has_identity &&
-		      !memcmp(fact->identity.header, row->digest, sizeof(row->digest));
+		      !memcmp(fact->identity.header, ledger_sent_digest(row), sizeof(row->digest));
 	return 0;
 }
 

@@ -51,6 +51,21 @@ void lane_progress(struct lane *l)
 	l->context->watch->progress(l->context->watch->arg, &p);
 }
 
+bool lane_may_repair(const struct lane *l, enum cause cause)
+{
+	return l->options->repair &&
+	       (cause == CAUSE_REFUSED || cause == CAUSE_NUL || cause == CAUSE_8BIT_HEADER ||
+		   cause == CAUSE_BARE_NEWLINE || cause == CAUSE_BAD_HEADER ||
+		   cause == CAUSE_EMPTY || cause == CAUSE_LONG_LINE);
+}
+
+void lane_repaired(struct lane *l, const struct folder_job *job, struct view id, const char *msgid,
+    const char *repair)
+{
+	l->summary->items_repaired++;
+	lane_exception(l, job, CAUSE_REPAIRED, id, msgid, "%s", repair);
+}
+
 uint64_t lane_max_size(const struct lane *l)
 {
 	uint64_t told = l->destination ? l->destination->caps.max_size : 0;

@@ -8,7 +8,8 @@
  *   check.c    is it all there?             mark.c     flags that changed at the source
  *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
  *   gone.c     what went at the source      follow.c   folders that were renamed
- *   suspect.c  items at which a link dies   lane.c     what is told to the controller */
+ *   suspect.c  items at which a link dies   mend.c     refused, and put in other bytes
+ *   lane.c     what is told to the controller */
 #pragma once
 
 #include "flow/flow.h"
@@ -56,9 +57,17 @@ struct todo {
 	uint32_t flags;
 	uint8_t was; /* enum row_state of an older row, 0 = none */
 	uint8_t tries;
-	bool alone;      /* as a stream, or because it failed among others */
-	bool clamp_date; /* its date was refused: the nearest that is taken */
-	bool cut_flags;  /* its keywords were refused */
+	uint8_t rung;     /* enum repair_rung: in what bytes it is put */
+	bool alone;       /* as a stream, or because it failed among others */
+	bool clamp_date;  /* its date was refused: the nearest that is taken */
+	bool cut_flags;   /* its keywords were refused */
+	uint32_t refusal; /* with rung: among those of the job */
+};
+
+/* Why an item is put in other bytes than the source's. */
+struct refusal {
+	enum cause cause;
+	const char *text; /* the words of the destination */
 };
 
 /* What the destination should show for an item stored in this pass. */
@@ -105,6 +114,8 @@ struct folder_job {
 	size_t fact_count, fact_size;
 	struct view *doubted; /* source ids kept for the end, sorted */
 	size_t doubted_count;
+	struct refusal *refusals;
+	size_t refusal_count, refusal_size;
 	size_t wanted; /* windows announced and not read */
 	uint64_t stored_now, bytes_now;
 	uint64_t found_now;                   /* recognised at the destination */
@@ -146,6 +157,11 @@ void lane_note(struct lane *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void lane_progress(struct lane *l);
 /* The largest item that can travel; 0 = no limit known. */
 uint64_t lane_max_size(const struct lane *l);
+/* Refused for such a cause, would an item be put in other bytes? */
+bool lane_may_repair(const struct lane *l, enum cause cause);
+/* It was stored in other bytes than the source's: what was done to it. */
+void lane_repaired(struct lane *l, const struct folder_job *job, struct view id, const char *msgid,
+    const char *repair);
 
 /* ---- folders.c ---- */
 /* List both sides, map and make what is missing. Folders refused are told as exceptions, and have
@@ -235,6 +251,17 @@ bool suspect_is(const struct folder_job *job, struct view id);
 /* 1 = it has cost links enough: owed, and named as an exception; 0 = it may be tried; -1. */
 int suspect_give_up(
     struct lane *l, struct folder_job *job, struct window_item *item, struct err *e);
+
+/* ---- mend.c ---- */
+/* Refused: shall it be wanted again, to be put in other bytes? Then it is AGAIN and climbs. */
+bool mend_climb(
+    struct lane *l, struct folder_job *job, const struct window *w, struct window_item *item);
+/* Refused for good: what more is to be said of it than the destination's words; may be "". */
+const char *mend_hindrance(
+    const struct lane *l, const struct window *w, const struct window_item *item);
+/* After next(): W's only item, which climbed, is put in the bytes of its rung. What cannot be is
+ * REFUSED, on record and told. */
+int mend_item(struct lane *l, struct folder_job *job, struct window *w, struct err *e);
 
 /* ---- resolve.c ---- */
 /* Find out what became of the intents on record. Not FINAL: those not found are kept for the end

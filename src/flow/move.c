@@ -336,8 +336,12 @@ static struct window *window_of(struct moving *m, const struct pair *pairs, size
 		    .state = ITEM_READ,
 		    .msgid = "",
 		    .reason = ""};
-		item->identity.size = t->size;
-		memcpy(item->identity.header, row->digest, sizeof(row->digest));
+		memcpy(item->identity.header, ledger_sent_digest(row), sizeof(row->digest));
+		memcpy(item->header_told, row->digest, sizeof(row->digest));
+		if (ledger_is_repaired(row)) /* its size there was not kept */
+			item->repair = row->reason;
+		else
+			item->identity.size = t->size;
 	}
 	return w;
 }

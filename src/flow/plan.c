@@ -51,12 +51,18 @@ static void plan_new(struct planner *p, const struct todo *from, unsigned was)
 	plan_add(p->job, &t);
 }
 
+static const char *keep_text(struct folder_job *job, const char *text)
+{
+	return *text ? arena_strdup(&job->arena, text) : "";
+}
+
 void plan_change(struct folder_job *job, const struct ledger_row *row, uint32_t flags)
 {
 	struct change c = {*row, flags};
 
 	c.row.source_id = arena_copy(&job->arena, row->source_id);
 	c.row.target_id = arena_copy(&job->arena, row->target_id);
+	c.row.reason = keep_text(job, row->reason);
 	job->changes =
 	    mem_room(job->changes, job->change_count, &job->change_size, sizeof(*job->changes));
 	job->changes[job->change_count++] = c;
@@ -85,7 +91,7 @@ static struct ledger_row keep_row(struct folder_job *job, const struct ledger_ro
 
 	copy.source_id = arena_copy(&job->arena, row->source_id);
 	copy.target_id = arena_copy(&job->arena, row->target_id);
-	copy.reason = "";
+	copy.reason = keep_text(job, row->reason);
 	return copy;
 }
 
@@ -259,6 +265,7 @@ static bool limit_moved(const struct lane *l, const struct ledger_folder *m)
 /* ---- items that an earlier pass owes, or shall try again ---- */
 
 struct owed {
+	const struct lane *l;
 	struct folder_job *job;
 	bool refused_too, limit_moved;
 	struct ledger_row *rows;
@@ -271,6 +278,7 @@ static int take_owed(void *arg, const struct ledger_row *row, struct err *e)
 
 	(void)e;
 	if (row->state != ROW_OWED && !(o->refused_too && row->state == ROW_REFUSED) &&
+	    !(row->state == ROW_REFUSED && lane_may_repair(o->l, row->cause)) &&
 	    !(o->limit_moved && row->cause == CAUSE_TOO_BIG))
 		return 0;
 	if (is_doubted(o->job, row->source_id))
@@ -336,12 +344,14 @@ static int plan_owed_rows(struct lane *l, struct folder_job *job, struct owed *o
 
 static int plan_owed(struct lane *l, struct folder_job *job, struct err *e)
 {
-	struct owed o = {.job = job,
+	struct owed o = {.l = l,
+	    .job = job,
 	    .refused_too = l->options->retry_refused,
 	    .limit_moved = limit_moved(l, job->memory)};
 	int failed;
 
-	if (!job->memory->owed && !(job->memory->refused && (o.refused_too || o.limit_moved)))
+	if (!job->memory->owed &&
+	    !(job->memory->refused && (o.refused_too || o.limit_moved || l->options->repair)))
 		return 0;
 	failed = ledger_each_row(l->ledger, job->memory, take_owed, &o, e) ||
 		 (o.count && plan_owed_rows(l, job, &o, e));
@@ -397,7 +407,8 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job)
 	       !m->open && !m->owed && !m->floor.text[0] && !job->source_reset &&
 	       !job->target_reset && !reconcile_is_due(l, job) &&
 	       !(l->options->deletions == DELETIONS_MIRROR && m->gone) &&
-	       !(l->options->retry_refused && m->refused) && !limit_moved(l, m);
+	       !((l->options->retry_refused || l->options->repair) && m->refused) &&
+	       !limit_moved(l, m);
 }
 
 void plan_count(struct lane *l, struct folder_job *job)

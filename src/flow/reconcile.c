@@ -141,9 +141,11 @@ static struct thing *find_id(const struct things *t, struct view id)
 	return t->count && id.len ? bsearch(&key, t->list, t->count, sizeof(key), by_id) : NULL;
 }
 
-static bool is_header_of(const struct ledger_row *row, const struct thing *t)
+/* DIGEST: of the row, as its header is at the source, or as it was sent. */
+static bool is_header_of(
+    const struct ledger_row *row, const unsigned char *digest, const struct thing *t)
 {
-	return !ledger_has_digest(row) || !compare_headers(row->digest, t->identity.header);
+	return !ledger_has_digest(row) || !compare_headers(digest, t->identity.header);
 }
 
 /* By id, where ids still mean what they meant. */
@@ -169,9 +171,9 @@ static void match_proven_ids(struct reconciler *r)
 		struct thing *s = m->source ? NULL : find_id(&r->source, m->row.source_id);
 		struct thing *t = m->target ? NULL : find_id(&r->target, m->row.target_id);
 
-		if (s && !s->taken && is_header_of(&m->row, s))
+		if (s && !s->taken && is_header_of(&m->row, m->row.digest, s))
 			(m->source = s)->taken = true;
-		if (t && !t->taken && is_header_of(&m->row, t))
+		if (t && !t->taken && is_header_of(&m->row, ledger_sent_digest(&m->row), t))
 			(m->target = t)->taken = true;
 	}
 }
@@ -223,7 +225,7 @@ static void match_headers(struct reconciler *r, bool sized)
 			m->source->taken = true;
 		if (!m->target && is_copied(&m->row) &&
 		    (r->target_other || !m->row.target_id.len) &&
-		    (m->target = find_header(&r->target, m->row.digest, size)))
+		    (m->target = find_header(&r->target, ledger_sent_digest(&m->row), size)))
 			m->target->taken = true;
 	}
 }

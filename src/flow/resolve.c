@@ -236,6 +236,8 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 		l->summary->items_resolved++;
 		l->summary->bytes_stored += i->identity.size;
 		job->stored_now++;
+		if (i->repair)
+			lane_repaired(l, job, i->source_id, i->msgid, i->repair);
 	}
 	check_expect(job, &x);
 	if (ledger_adopt(l->ledger, job->memory, i, c->id, c->fact.flags, r->was[index], e))

@@ -66,7 +66,8 @@ void window_free(struct window **w)
 
 /* ---- filling ---- */
 
-static struct window_item item_of(struct window *w, const struct todo *t)
+static struct window_item item_of(
+    const struct folder_job *job, struct window *w, const struct todo *t)
 {
 	struct window_item item = {.id = arena_copy(&w->arena, t->id),
 	    .size = t->size,
@@ -78,8 +79,13 @@ static struct window_item item_of(struct window *w, const struct todo *t)
 	    .was = t->was,
 	    .tries = t->tries,
 	    .msgid = "",
-	    .reason = ""};
+	    .reason = "",
+	    .rung = t->rung};
 
+	if (t->rung) {
+		item.refusal = job->refusals[t->refusal].text;
+		item.refused = job->refusals[t->refusal].cause;
+	}
 	return item;
 }
 
@@ -132,7 +138,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 	w->folder = job->source;
 	for (; job->todo_next < job->todo_count; job->todo_next++) {
 		const struct todo *t = &job->todo[job->todo_next];
-		struct window_item item = item_of(w, t);
+		struct window_item item = item_of(job, w, t);
 
 		if (max && t->size > max) {
 			if (refuse_size(l, job, &item, t->size, e))
@@ -236,6 +242,14 @@ static void want_again(struct folder_job *job, const struct window_item *item)
 	    .cut_flags = item->cause == CAUSE_FLAGS || item->flags != item->flags_told};
 
 	t.id = arena_copy(&job->arena, item->id);
+	if (item->rung) {
+		job->refusals = mem_room(
+		    job->refusals, job->refusal_count, &job->refusal_size, sizeof(*job->refusals));
+		job->refusals[job->refusal_count] =
+		    (struct refusal){item->refused, arena_strdup(&job->arena, item->refusal)};
+		t.rung = (uint8_t)item->rung;
+		t.refusal = (uint32_t)job->refusal_count++;
+	}
 	plan_add(job, &t);
 }
 
@@ -251,8 +265,11 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
     struct window_item *item, struct err *e)
 {
 	uint64_t max = lane_max_size(l);
+	bool came = item->state == ITEM_READ || item->state == ITEM_STREAM;
 	struct view body;
 
+	if (came && item->rung && mend_item(l, job, w, e))
+		return -1;
 	switch (item->state) {
 	case ITEM_READ:
 		if (max && item->len > max) {
@@ -265,6 +282,8 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 		return 0;
 	case ITEM_STREAM:
 		return peek_stream(w, e);
+	case ITEM_REFUSED: /* by mend_item */
+		return 0;
 	case ITEM_GONE:
 		check_doubt_gone(job, item);
 		return 0;
@@ -345,6 +364,8 @@ static void expect_item(struct lane *l, struct folder_job *job, const struct win
 	l->progress.bytes_done += item->identity.size;
 	job->stored_now++;
 	job->bytes_now += item->identity.size;
+	if (item->repair)
+		lane_repaired(l, job, item->id, item->msgid, item->repair);
 	if (item->stored_id.len) /* the others are checked when they are located */
 		check_expect(job, &x);
 }
@@ -384,7 +405,7 @@ static struct window *window_again(
 		const struct window_item *from = &w->items[i];
 		struct window_item *to = &half->items[half->count];
 
-		if (from->state != ITEM_AGAIN)
+		if (from->state != ITEM_AGAIN || from->climbs)
 			continue;
 		*to = *from;
 		to->id = arena_copy(&half->arena, from->id);
@@ -392,6 +413,10 @@ static struct window *window_again(
 		to->offset = half->body.len;
 		to->state = ITEM_READ;
 		to->reason = "";
+		if (from->repair) {
+			to->refusal = arena_strdup(&half->arena, from->refusal);
+			to->repair = arena_strdup(&half->arena, from->repair);
+		}
 		apply_concessions(l, to, from->cause == CAUSE_DATE, from->cause == CAUSE_FLAGS);
 		to->cause = CAUSE_NONE;
 		to->for_now = false;
@@ -417,11 +442,11 @@ static void put_again(struct lane *l, struct folder_job *job, struct window *w)
 {
 	size_t middle = w->split ? (w->count + 1) / 2 : w->count;
 
-	if (w->stream) {
-		if (w->items[0].state == ITEM_AGAIN)
-			want_again(job, &w->items[0]);
+	for (size_t i = 0; i < w->count; i++)
+		if (w->items[i].state == ITEM_AGAIN && (w->stream || w->items[i].climbs))
+			want_again(job, &w->items[i]);
+	if (w->stream)
 		return;
-	}
 	push_retry(job, window_again(l, w, middle, w->count));
 	push_retry(
 	    job, window_again(l, w, 0, middle)); /* on top: the order of the source is kept */
@@ -469,8 +494,8 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 	int failed = 0;
 
 	for (size_t i = 0; i < w->count; i++)
-		if (w->items[i].state == ITEM_REFUSED)
-			concede(l, &w->items[i]);
+		if (w->items[i].state == ITEM_REFUSED && !concede(l, &w->items[i]))
+			mend_climb(l, job, w, &w->items[i]);
 	if (ledger_receive(l->ledger, job->memory, w, e))
 		return -1;
 	for (size_t i = 0; i < w->count; i++) {
@@ -481,7 +506,7 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 		if (item->state != ITEM_REFUSED)
 			continue;
 		lane_exception(l, job, item->cause, item->id, item->msgid,
-		    "the destination answered \"%s\"", item->reason);
+		    "the destination answered \"%s\"%s", item->reason, mend_hindrance(l, w, item));
 		failed = failed || count_accidents(job, item, e);
 	}
 	return failed ? -1 : 0;

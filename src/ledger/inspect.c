@@ -103,6 +103,7 @@ static const struct field item_fields[] = {
     ROW("target_assumed", target_assumed, FIELD_BOOL),
     ROW("cause", cause, FIELD_CAUSE),
     ROW("reason", reason, FIELD_TEXT),
+    ROW("sent_header", sent, FIELD_16),
 };
 
 static const struct field intent_fields[] = {
@@ -125,6 +126,8 @@ static const struct field intent_fields[] = {
     INTENT("msgid", msgid, FIELD_TEXT),
     INTENT("size", size, FIELD_U64),
     INTENT("object", object, FIELD_U64),
+    INTENT("repair", repair, FIELD_TEXT),
+    INTENT("source_header", header_told, FIELD_16),
 };
 
 static const struct kind {

@@ -350,6 +350,16 @@ bool ledger_has_digest(const struct ledger_row *row)
 	return memcmp(row->digest, unread, sizeof(unread)) != 0;
 }
 
+bool ledger_is_repaired(const struct ledger_row *row)
+{
+	return row->cause == CAUSE_REPAIRED;
+}
+
+const unsigned char *ledger_sent_digest(const struct ledger_row *row)
+{
+	return ledger_is_repaired(row) ? row->sent : row->digest;
+}
+
 uint64_t ledger_alive(const struct ledger_folder *f)
 {
 	uint64_t all = f->stored + f->refused + f->owed + f->found + f->left;
@@ -562,7 +572,7 @@ int ledger_succeed(
 
 static struct ledger_intent intent_of_item(const struct window_item *item, enum intent_state state)
 {
-	return (struct ledger_intent){.source_id = item->id,
+	struct ledger_intent intent = {.source_id = item->id,
 	    .state = state,
 	    .identity = item->identity,
 	    .date = item->date,
@@ -571,7 +581,11 @@ static struct ledger_intent intent_of_item(const struct window_item *item, enum 
 	    .flags_told = item->flags_told,
 	    .msgid = item->msgid,
 	    .size = item->size,
-	    .object = item->object};
+	    .object = item->object,
+	    .repair = item->repair};
+
+	memcpy(intent.header_told, item->header_told, sizeof(intent.header_told));
+	return intent;
 }
 
 int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
@@ -603,6 +617,18 @@ int ledger_intend(struct ledger *l, struct ledger_folder *f, struct window *w,
 	return 0;
 }
 
+/* A row's digest is of the source's header: what was sent instead is told beside it. */
+static void set_digests(struct ledger_row *row, const struct identity *sent, const char *repair,
+    const unsigned char header_told[16])
+{
+	memcpy(row->digest, repair ? header_told : sent->header, sizeof(row->digest));
+	if (!repair || (row->state != ROW_STORED && row->state != ROW_ADOPTED))
+		return;
+	row->cause = CAUSE_REPAIRED;
+	row->reason = repair;
+	memcpy(row->sent, sent->header, sizeof(row->sent));
+}
+
 int ledger_durable(struct ledger *l, uint64_t ticket, struct err *e)
 {
 	if (l->store->ops->wait(l->store, ticket, e))
@@ -626,7 +652,7 @@ static struct ledger_row row_of_item(
 
 	row.size = item->size;
 	row.object = item->object;
-	memcpy(row.digest, item->identity.header, sizeof(row.digest));
+	set_digests(&row, &item->identity, item->repair, item->header_told);
 	return row;
 }
 
@@ -758,7 +784,7 @@ int ledger_adopt(struct ledger *l, struct ledger_folder *f, const struct ledger_
 		return -1;
 	row.size = i->size;
 	row.object = i->object;
-	memcpy(row.digest, i->identity.header, sizeof(row.digest));
+	set_digests(&row, &i->identity, i->repair, i->header_told);
 	if (i->state != INTENT_UNLOCATED)
 		count_row(f, was, ROW_ADOPTED);
 	return put_row(l, f, &row, e) || close_intent(l, f, i->source_id, e) || put_folder(l, f, e)

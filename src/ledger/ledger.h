@@ -30,8 +30,11 @@ struct ledger_row {
 	 * destination showed after our write (ASSUMED until read back). */
 	uint32_t source_base, target_base;
 	bool target_assumed;
-	enum cause cause;   /* REFUSED, OWED: why */
-	const char *reason; /* may be "" */
+	/* REFUSED, OWED: why. STORED, ADOPTED: repaired, where its bytes at the destination are not the
+	 * source's; else none. */
+	enum cause cause;
+	const char *reason;     /* may be "" */
+	unsigned char sent[16]; /* of a repaired one: digest of its header as it was sent */
 };
 
 /* What a destination folder was seen to do to the first messages that were stored there. */
@@ -61,6 +64,8 @@ struct ledger_intent {
 	const char *msgid;
 	uint64_t size; /* as the source tells it */
 	uint64_t object;
+	const char *repair; /* what was done to the bytes that IDENTITY is of; NULL: nothing */
+	unsigned char header_told[16]; /* with repair: digest of the source's header */
 };
 
 #define TOPS 3
@@ -121,6 +126,10 @@ struct ledger_folder *ledger_folders(struct ledger *l); /* list */
 struct ledger_folder *ledger_folder(struct ledger *l, struct view source_raw);
 /* Was its header ever read? */
 bool ledger_has_digest(const struct ledger_row *row);
+/* Were other bytes than the source's stored for it? */
+bool ledger_is_repaired(const struct ledger_row *row);
+/* The digest of its header as it should be at the destination. */
+const unsigned char *ledger_sent_digest(const struct ledger_row *row);
 /* Rows of items that should be at the source: all but those known to be gone. */
 uint64_t ledger_alive(const struct ledger_folder *f);
 /* The source folder is called so from now on; written with the next change. */

@@ -6,12 +6,13 @@
  *                            view target, view floor, varint finished, limit, stored, refused, owed, found,
  *                            left, gone, u8 subscribed, u8 fidelity, 3 times view top id
  *   s PAIR u32be NUMBER      text of a flag set; number 0 is the empty set and has no record
- *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone, +64 object), view target id, 16 bytes digest, varint
- *                            size, varint pass, varint source base, varint target base, [u8 cause, view
- *                            reason], [u64 object]
- *   n PAIR u32be FOLDER ID   u8 state, varint size, varint canonical size, 8 msgid, 16 header, 16 body,
+ *   i PAIR u32be FOLDER ID   u8 state (+16 assumed, +32 gone, +64 object, +128 repaired), view target id, 16
+ *                            bytes digest, varint size, varint pass, varint source base, varint target
+ *                            base, [u8 cause, view reason], [u64 object], [view reason, 16 sent]
+ *   n PAIR u32be FOLDER ID   u8 state (+128 repaired), varint size, varint canonical size, 8 msgid, 16 header, 16 body,
  *                            u8 odd, [16 exact], date sent, date told, varint flags sent, varint flags told,
- *                            view msgid, varint size told, u64 object; a date is u8 known, u64 instant, u16 zone
+ *                            view msgid, varint size told, u64 object, [view repair, 16 header told]; a
+ *                            date is u8 known, u64 instant, u16 zone
  *
  * Promises: what is put is got back; a malformed record is said to be so. Numbers in keys are big
  * endian, so that they sort. Does not: touch a store, or know what the records mean. */
@@ -27,6 +28,7 @@
 #define ROW_IS_ASSUMED 0x10u
 #define ROW_IS_GONE 0x20u
 #define ROW_HAS_OBJECT 0x40u
+#define IS_REPAIRED 0x80u /* of an intent, too */
 
 void schema_pair_id(
     unsigned char out[static SCHEMA_PAIR_SIZE], const char *source, const char *destination)
@@ -194,9 +196,12 @@ static bool has_cause(enum row_state state)
 void schema_put_row(struct buf *value, const struct ledger_row *row)
 {
 	buf_clear(value);
+	bool repaired = !has_cause(row->state) && row->cause == CAUSE_REPAIRED;
+
 	pack_u8(
 	    value, (uint8_t)((unsigned)row->state | (row->target_assumed ? ROW_IS_ASSUMED : 0) |
-			     (row->gone ? ROW_IS_GONE : 0) | (row->object ? ROW_HAS_OBJECT : 0)));
+			     (row->gone ? ROW_IS_GONE : 0) | (row->object ? ROW_HAS_OBJECT : 0) |
+			     (repaired ? IS_REPAIRED : 0)));
 	pack_view(value, row->target_id);
 	buf_add(value, row->digest, sizeof(row->digest));
 	pack_varint(value, row->size);
@@ -209,6 +214,10 @@ void schema_put_row(struct buf *value, const struct ledger_row *row)
 	}
 	if (row->object)
 		pack_u64(value, row->object);
+	if (repaired) {
+		pack_view(value, cut(row->reason ? row->reason : "", REASON_MAX));
+		buf_add(value, row->sent, sizeof(row->sent));
+	}
 }
 
 int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
@@ -230,8 +239,13 @@ int schema_get_row(struct view value, struct ledger_row *row, struct arena *a)
 	row->reason = has_cause(row->state) ? arena_text(a, unpack_view(&u)) : "";
 	row->object = state & ROW_HAS_OBJECT ? unpack_u64(&u) : 0;
 	if (row->state < ROW_STORED || row->state > ROW_LEFT || row->cause >= CAUSE_COUNT ||
-	    state & ~(ROW_STATE | ROW_IS_ASSUMED | ROW_IS_GONE | ROW_HAS_OBJECT))
+	    (state & IS_REPAIRED && has_cause(row->state)))
 		return -1;
+	if (state & IS_REPAIRED) {
+		row->cause = CAUSE_REPAIRED;
+		row->reason = arena_text(a, unpack_view(&u));
+		get_bytes(&u, row->sent, sizeof(row->sent));
+	}
 	return unpack_done(&u);
 }
 
@@ -249,10 +263,15 @@ static void get_date(struct unpack *u, struct date *d)
 	d->zone = (int16_t)unpack_u16(u);
 }
 
+static bool is_repaired(const struct ledger_intent *i)
+{
+	return i->repair && *i->repair;
+}
+
 void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 {
 	buf_clear(value);
-	pack_u8(value, (uint8_t)i->state);
+	pack_u8(value, (uint8_t)((unsigned)i->state | (is_repaired(i) ? IS_REPAIRED : 0)));
 	pack_varint(value, i->identity.size);
 	pack_varint(value, i->identity.canonical_size);
 	buf_add(value, i->identity.msgid, sizeof(i->identity.msgid));
@@ -268,13 +287,18 @@ void schema_put_intent(struct buf *value, const struct ledger_intent *i)
 	pack_view(value, cut(i->msgid ? i->msgid : "", REASON_MAX));
 	pack_varint(value, i->size);
 	pack_u64(value, i->object);
+	if (is_repaired(i)) {
+		pack_view(value, cut(i->repair, REASON_MAX));
+		buf_add(value, i->header_told, sizeof(i->header_told));
+	}
 }
 
 int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *a)
 {
 	struct unpack u = unpack_start(value);
+	unsigned state = unpack_u8(&u);
 
-	i->state = unpack_u8(&u);
+	i->state = state & ~IS_REPAIRED;
 	i->identity.size = unpack_varint(&u);
 	i->identity.canonical_size = unpack_varint(&u);
 	get_bytes(&u, i->identity.msgid, sizeof(i->identity.msgid));
@@ -290,6 +314,9 @@ int schema_get_intent(struct view value, struct ledger_intent *i, struct arena *
 	i->msgid = arena_text(a, unpack_view(&u));
 	i->size = unpack_varint(&u);
 	i->object = unpack_u64(&u);
+	i->repair = state & IS_REPAIRED ? arena_text(a, unpack_view(&u)) : NULL;
+	if (i->repair)
+		get_bytes(&u, i->header_told, sizeof(i->header_told));
 	if (i->state < INTENT_OPEN || i->state > INTENT_PLACED)
 		return -1;
 	return unpack_done(&u);

@@ -27,6 +27,7 @@ struct copy_summary {
 	uint64_t items_stored; /* in this pass */
 	uint64_t bytes_stored;
 	uint64_t items_before;   /* were already there, from earlier passes */
+	uint64_t items_repaired; /* of items_stored: in other bytes, each told as an exception */
 	uint64_t items_resolved; /* of items_stored: found at the destination after a doubt */
 	uint64_t items_found;    /* at the destination before us, recognised in this pass */
 	uint64_t items_moved;    /* within the destination, as they were at the source */

@@ -18,12 +18,13 @@ ROOMS = {
     "base": "",
     "model": "base -base/log.h",  # nouns; no I/O
     "wire": "base -base/log.h",  # codecs never touch a socket, a clock or a log
+    "repair": "base -base/log.h",  # pure: a message's bytes in, other bytes out
     "net": "base",  # moves bytes, understands none
     "connect": "base model wire net",  # the one place where protocol and socket meet
     "connect/imap": "base model wire net connect/connector.h connect/connectors.h connect/record.h",
     "connect/maildir": "base model wire/imap_text.h net/wait.h connect/connector.h connect/connectors.h",  # no socket
     "ledger": "base model connect/connector.h",  # connector.h: the nouns of the window
-    "flow": "base model connect/connector.h ledger/ledger.h net/wait.h",
+    "flow": "base model repair/repair.h connect/connector.h ledger/ledger.h net/wait.h",
     "fleet": "base model connect/record.h flow/flow.h flow/survey.h flow/verify.h ledger/store.h net/channel.h net/wait.h",
     "cli": "base model fleet/fleet.h fleet/lock.h ledger/inspect.h",
 }
@@ -31,6 +32,7 @@ ROOMS = {
 # The doors: headers that a room shows to rooms above. They carry what they include along, so they
 # have rows of their own, often narrower than their room's.
 DOORS = {
+    "repair/repair.h": "base",
     "net/wait.h": "base",
     "net/channel.h": "base net/wait.h",
     "net/conn.h": "base net/layer.h net/wait.h",
@@ -60,8 +62,8 @@ LIBRARIES = {
     "gsasl.h": "wire/sasl.c",
     "sqlite3.h": "ledger/sqlite.c",
     "jansson.h": "cli/jsonline.h",
-    "utf8proc.h": "model cli",
-    "sodium.h": "model wire connect/scrub.c connect/scrub.h connect/maildir ledger fleet cli",
+    "utf8proc.h": "model repair cli",
+    "sodium.h": "model repair wire connect/scrub.c connect/scrub.h connect/maildir ledger fleet cli",
     "pthread.h": "net/resolve.c",
     "netdb.h": "net",
     "netinet/": "net",

@@ -164,7 +164,7 @@ static void check_file(const char *path, const char *content)
 	"\\u001B[31m2024\",\"uid\":17,\"msgid\":\"<a@b>\",\"cause\":\"nul\","                      \
 	"\"reason\":\"NO message too large\",\"remedy\":\"The message holds NUL bytes, which "     \
 	"this "                                                                                    \
-	"destination does not take; save it by hand.\"}\n"
+	"destination does not take; --repair stores it in other bytes.\"}\n"
 
 static void test_file(void **state)
 {

@@ -22,6 +22,7 @@
 
 #include "memory_store.h"
 #include "mock_connector.h"
+#include "repair/repair.h"
 
 #define RUNS 3000u
 #define SETTLE_MS 1000
@@ -100,6 +101,8 @@ static void write_message(struct buf *out, const struct world *w, int group)
 		buf_add_text(out, "X-Name: M\xfcller\r\n");
 	if (family % 11 == 5)
 		buf_add_text(out, "X-Virus: yes\r\n");
+	if (family % 9 == 4 && family % 5 != 2 && family % 7 != 3) /* clean but for that */
+		buf_add_text(out, "X-Strange: yes\r\nDate: Fri, 14 Jul 2017 02:40:00 +0000\r\n");
 	buf_printf(out, "\r\nX-Group: %04d\r\n", group);
 	if (family % 5 == 2)
 		buf_add_text(out, "bare\nline\nends\n");
@@ -168,6 +171,7 @@ static void give_manners(struct world *w)
 	    .munges = mock_chance(&w->random, 250),
 	    .mends_ends = mock_chance(&w->random, 250),
 	    .max_size = mock_chance(&w->random, 250) ? 2000 : 0,
+	    .refuses_odd = mock_chance(&w->random, 300),
 	    .late_ms = LATE_MS};
 }
 
@@ -323,6 +327,7 @@ static int run_pass(struct world *w, int source, struct err *e)
 	struct store *store;
 	int result;
 
+	options.repair = w->target.manners.refuses_odd;
 	w->at = source;
 	w->summary = (struct copy_summary){0};
 	w->listed_count = 0;
@@ -435,6 +440,20 @@ static void tally_source(struct world *w, const char *folder, struct tally *t)
 	}
 }
 
+/* A server that refuses odd bytes has them mended, and wrapped where nothing can be mended. */
+static int check_repaired(struct world *w, const struct mock_message *m, struct view bytes)
+{
+	AUTO(buf_free) struct buf mended = BUF_INIT(1u << 20);
+	AUTO(buf_free) struct buf wrapped = BUF_INIT(1u << 20);
+	unsigned changes;
+	bool other = !repair_mend(bytes, &mended, &changes) && !mock_odd(buf_view(&mended));
+
+	repair_wrap(bytes, 0, &wrapped);
+	if (view_eq(m->bytes, buf_view(other ? &mended : &wrapped)))
+		return 0;
+	return wrong(w, "a message of group %d is not the repaired one", m->group);
+}
+
 /* Its bytes are those of the source, or what this server is known to make of them. */
 static int check_bytes(struct world *w, const struct mock_message *m)
 {
@@ -442,6 +461,8 @@ static int check_bytes(struct world *w, const struct mock_message *m)
 	AUTO(arena_free) struct arena a = ARENA_INIT;
 
 	write_message(&bytes, w, m->group);
+	if (w->target.manners.refuses_odd && mock_odd(buf_view(&bytes)))
+		return check_repaired(w, m, buf_view(&bytes));
 	if (view_eq(m->bytes, mock_altered(&w->target.manners, buf_view(&bytes), &a)))
 		return 0;
 	return wrong(w, "a message of group %d was changed", m->group);

@@ -239,6 +239,20 @@ bool mock_refuses(const struct mock_manners *m, struct view bytes)
 	return view_find_nocase(bytes, "X-Virus:") >= 0 || (m->max_size && bytes.len > m->max_size);
 }
 
+enum cause mock_odd(struct view bytes)
+{
+	const char *end = memmem(bytes.data, bytes.len, "\r\n\r\n", 4);
+	struct view header = {bytes.data, end ? (size_t)(end - bytes.data) : bytes.len};
+
+	for (size_t i = 0; i < bytes.len; i++)
+		if (bytes.data[i] == '\n' && (!i || bytes.data[i - 1] != '\r'))
+			return CAUSE_BARE_NEWLINE;
+	for (size_t i = 0; i < header.len; i++)
+		if ((unsigned char)header.data[i] >= 0x80)
+			return CAUSE_8BIT_HEADER;
+	return view_find_nocase(header, "X-Strange:") >= 0 ? CAUSE_BAD_HEADER : CAUSE_NONE;
+}
+
 /* ---- accidents ---- */
 
 static int broken(struct mock_session *s, struct err *e)
@@ -727,6 +741,8 @@ static enum cause refusal_of(struct mock_session *s, const struct window *w, siz
 
 	if (mock_refuses(m, body_of(w, item)))
 		return CAUSE_VIRUS;
+	if (m->refuses_odd && mock_odd(body_of(w, item)))
+		return mock_odd(body_of(w, item));
 	if (m->refuses_dates && item->date.known &&
 	    (item->date.instant < 86400 || item->date.instant > INT64_C(2145916800)))
 		return m->says_why ? CAUSE_DATE : CAUSE_REFUSED;

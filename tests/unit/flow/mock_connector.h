@@ -73,9 +73,10 @@ struct mock_manners {
 	bool drops_keywords; /* stores system flags alone, without a word */
 	bool drops_dates;    /* stores its own time, without a word */
 	bool refuses_keywords, refuses_dates, says_why;
-	bool munges;     /* 8-bit header bytes become 'X' */
-	bool mends_ends; /* bare LF becomes CRLF */
-	bool rewrites;   /* adds a header */
+	bool munges;      /* 8-bit header bytes become 'X' */
+	bool mends_ends;  /* bare LF becomes CRLF */
+	bool rewrites;    /* adds a header */
+	bool refuses_odd; /* 8-bit headers, bare LF, and a header field X-Strange */
 	uint64_t max_size;
 	unsigned late_ms; /* how late at most */
 };
@@ -115,6 +116,8 @@ void mock_set_flags(struct mock_server *s, struct mock_folder *f, size_t index, 
 struct view mock_altered(const struct mock_manners *m, struct view bytes, struct arena *a);
 /* Would S refuse it for good? */
 bool mock_refuses(const struct mock_manners *m, struct view bytes);
+/* Would it refuse those bytes, where it refuses odd ones? */
+enum cause mock_odd(struct view bytes);
 /* Bring in what is due. */
 void mock_arrive(struct mock_server *s);
 

@@ -347,6 +347,52 @@ static void test_receipts(void **state)
 	}
 }
 
+/* Stored at once, or adopted after a doubt: the row knows the header at the source and the one sent. */
+static void test_repaired(void **state)
+{
+	static const char *const repair = "mended: parts encoded";
+	unsigned char told[16], sent[16];
+
+	(void)state;
+	memset(told, 1, sizeof(told));
+	memset(sent, 2, sizeof(sent));
+	for (int adopted = 0; adopted < 2; adopted++) {
+		struct ledger_intent intent = {0};
+		struct ledger_row row = {0};
+		struct place p;
+		struct load l;
+		struct err e;
+
+		begin(&p);
+		LOAD(&p, &l, 5);
+		l.items[0].repair = repair;
+		memcpy(l.items[0].identity.header, sent, sizeof(sent));
+		memcpy(l.items[0].header_told, told, sizeof(told));
+		assert_int_equal(intend(&p, &l, "9 1 0"), 0);
+		if (adopted) {
+			reopen(&p);
+			assert_true(find_intent(&p, "5", &intent));
+			assert_memory_equal(intent.identity.header, sent, sizeof(sent));
+			assert_int_equal(ledger_adopt(p.ledger, p.folder, &intent, view_of("8"),
+					     FLAGS_NONE, 0, &e),
+			    0);
+		} else {
+			l.items[0].state = ITEM_STORED;
+			l.items[0].stored_id = view_of("8");
+			assert_int_equal(receive(&p, &l), 0);
+		}
+		for (int round = 0; round < 2; round++, reopen(&p)) {
+			assert_true(find_row(&p, "5", &row));
+			assert_int_equal(row.state, adopted ? ROW_ADOPTED : ROW_STORED);
+			assert_true(ledger_is_repaired(&row));
+			assert_string_equal(row.reason, repair);
+			assert_memory_equal(row.digest, told, sizeof(told));
+			assert_memory_equal(ledger_sent_digest(&row), sent, sizeof(sent));
+		}
+		end(&p);
+	}
+}
+
 static void test_row_keeps_what_it_is_told(void **state)
 {
 	struct ledger_row row;
@@ -1347,6 +1393,7 @@ int main(void)
 	    cmocka_unit_test(test_intend_does_not_wait),
 	    cmocka_unit_test(test_intent_keeps_what_it_is_told),
 	    cmocka_unit_test(test_receipts),
+	    cmocka_unit_test(test_repaired),
 	    cmocka_unit_test(test_row_keeps_what_it_is_told),
 	    cmocka_unit_test(test_tail),
 	    cmocka_unit_test(test_tail_comes_with_the_first_intent),

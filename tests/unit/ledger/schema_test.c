@@ -417,13 +417,57 @@ static void test_intents(void **state)
 	}
 }
 
+/* ---- repaired ---- */
+
+static struct ledger_row row_repaired(void)
+{
+	struct ledger_row row = row_extreme(ROW_STORED, "mended");
+
+	row.cause = CAUSE_REPAIRED;
+	memset(row.sent, 7, sizeof(row.sent));
+	return row;
+}
+
+static void test_repaired(void **state)
+{
+	AUTO(buf_free) struct buf value = BUF_INIT(STORE_VALUE_MAX);
+	AUTO(arena_free) struct arena a = ARENA_INIT;
+	struct ledger_row row = row_repaired(), got = {0};
+	struct ledger_intent intent = intent_extreme(INTENT_DOUBTED, ""), read = {0};
+
+	(void)state;
+	row.object = 5;
+	schema_put_row(&value, &row);
+	assert_int_equal(schema_get_row(buf_view(&value), &got, &a), 0);
+	assert_int_equal(got.state, ROW_STORED);
+	assert_int_equal(got.cause, CAUSE_REPAIRED);
+	assert_int_equal(got.object, 5);
+	assert_string_equal(got.reason, "mended");
+	assert_memory_equal(got.sent, row.sent, sizeof(row.sent));
+	assert_memory_equal(got.digest, row.digest, sizeof(row.digest));
+	assert_true(ledger_sent_digest(&got) == got.sent);
+	value.data[0] = (char)(ROW_REFUSED | 0x80); /* no row is both */
+	assert_int_equal(schema_get_row(buf_view(&value), &got, &a), -1);
+
+	schema_put_intent(&value, &intent);
+	assert_int_equal(schema_get_intent(buf_view(&value), &read, &a), 0);
+	assert_null(read.repair);
+	intent.repair = "wrapped";
+	memset(intent.header_told, 9, sizeof(intent.header_told));
+	schema_put_intent(&value, &intent);
+	assert_int_equal(schema_get_intent(buf_view(&value), &read, &a), 0);
+	assert_int_equal(read.state, INTENT_DOUBTED);
+	assert_string_equal(read.repair, "wrapped");
+	assert_memory_equal(read.header_told, intent.header_told, sizeof(read.header_told));
+}
+
 /* ---- damage ---- */
 
 static const struct {
 	const char *name;
 	decode_fn *decode;
 } kinds[] = {{"pair", decode_pair}, {"folder", decode_folder}, {"row", decode_row},
-    {"intent", decode_intent}};
+    {"intent", decode_intent}, {"repaired row", decode_row}, {"repaired intent", decode_intent}};
 
 /* A valid record of kinds[K], with every field in use. */
 static void fill_record(size_t k, struct buf *value)
@@ -447,7 +491,15 @@ static void fill_record(size_t k, struct buf *value)
 	case 2:
 		schema_put_row(value, &row);
 		break;
+	case 3:
+		schema_put_intent(value, &intent);
+		break;
+	case 4:
+		row = row_repaired();
+		schema_put_row(value, &row);
+		break;
 	default:
+		intent.repair = "mended";
 		schema_put_intent(value, &intent);
 	}
 }
@@ -556,6 +608,7 @@ int main(void)
 	    cmocka_unit_test(test_row_long_texts),
 	    cmocka_unit_test(test_row_is_small),
 	    cmocka_unit_test(test_intents),
+	    cmocka_unit_test(test_repaired),
 	    cmocka_unit_test(test_every_truncation),
 	    cmocka_unit_test(test_every_byte_changed),
 	    cmocka_unit_test(test_noise),
