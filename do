@@ -11,7 +11,7 @@ BUILD="gcc libc6-dev meson ninja-build pkg-config libssl-dev libgsasl-dev libsql
 	libjansson-dev libutf8proc-dev scdoc"
 SERVERS="python3 openssl mount util-linux"
 LINT="clang-14 clang-format-14 clang-tidy-14 cppcheck shellcheck python3 libcmocka-dev"
-FUZZ="clang-14 libclang-rt-14-dev llvm-14"
+FUZZ="clang-14 libclang-rt-14-dev llvm-14 python3"
 TEST="libcmocka-dev $FUZZ"
 
 usage() {
@@ -157,10 +157,9 @@ do_lint() {
 
 do_fuzz() {
 	# shellcheck disable=SC2086
-	need $FUZZ
-	for target in imap_reader imap_text; do
-		sh tests/fuzz/run.sh $target "${FUZZ_SECONDS:-60}"
-	done
+	need $BUILD $FUZZ
+	need_localhost
+	sh tests/fuzz/run.sh "${FUZZ_SECONDS:-60}"
 }
 
 do_faults() {
