@@ -123,6 +123,20 @@ static void seed_worker(struct buf *out, struct buf *payload)
 	buf_clear(out);
 }
 
+/* Bools that are none, found by the fuzzer: each in a frame of the right size. */
+static void seed_no_bools(struct buf *out, struct buf *payload)
+{
+	struct job_summary all;
+
+	buf_add_char(out, 'v');
+	memset(&all, 'B', sizeof(all));
+	buf_add(payload, &all, sizeof(all));
+	pack_u8(payload, 0);
+	add_frame(out, FLEET_RESULT, payload);
+	write_seed("worker", "no bools", out);
+	buf_clear(out);
+}
+
 static void add_rows(struct buf *out, struct buf *payload, uint32_t request, uint8_t more,
     const char *first, const char *last)
 {
@@ -257,6 +271,7 @@ int main(int argc, char **argv)
 	}
 	out_dir = argv[1];
 	seed_worker(&out, &payload);
+	seed_no_bools(&out, &payload);
 	seed_remote(&out, &payload);
 	seed_frames(&out);
 	seed_ledger(&out, &payload);
