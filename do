@@ -20,7 +20,7 @@ usage() {
 ./do build    build build/godwit
 ./do test     build with gcc and clang, run everything that tests it
 ./do lint     what needs no running: format, include rule, static checks
-./do fuzz     fuzz the readers of what servers send; FUZZ_SECONDS=60 each
+./do fuzz     fuzz whatever reads foreign bytes, and whole copies; FUZZ_SECONDS=60 each
 ./do faults   stop the program wherever it can stop, resume, compare
 
 Each installs the Debian packages it needs. demo, test and faults run mail
@@ -159,7 +159,15 @@ do_fuzz() {
 	# shellcheck disable=SC2086
 	need $BUILD $FUZZ
 	need_localhost
-	sh tests/fuzz/run.sh "${FUZZ_SECONDS:-60}"
+	status=0
+	sh tests/fuzz/run.sh "${FUZZ_SECONDS:-60}" || status=$?
+	configure build/asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false
+	quietly "the build with sanitizers" ninja -C build/asan godwit
+	plain="" # a sanitizer's shadow does not fit beside addresses that are drawn from 32 bits
+	! setarch -R true 2>/dev/null || plain="setarch -R"
+	GODWIT=$PWD/build/asan/godwit $plain python3 -W ignore::ResourceWarning tests/fuzz/copy_fuzz.py \
+		--seconds "${FUZZ_SECONDS:-60}" || status=$?
+	return $status
 }
 
 do_faults() {
