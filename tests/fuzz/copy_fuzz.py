@@ -51,6 +51,7 @@ class Excuse:
     def __init__(self):
         self.flags = False          # a lie about flags and dates cannot be seen, or odd refusals cost them
         self.lost = False           # the destination lost what it had said it stored: then it is named as missing
+        self.restored = False       # it went back in time: what has new numbers as high as the old cannot be told from it
 
     def __str__(self):
         return " ".join(name for name, on in vars(self).items() if on) or "nothing"
@@ -142,10 +143,10 @@ class Story:
         """OK, and nothing is there; or it was, and the server goes back to what it was before."""
         d = self.dice
         first = d.randint(1, 4)
-        return "destination", d.choice((
-            "on APPEND %s: reply OK done" % self.which(),
-            "on APPEND %d: snapshot\non %s %d: call restore" % (first, d.choice(("APPEND", "STATUS", "EXAMINE", "ANY")), first + d.randint(
-                1, 9)))), "lost"
+        if d.random() < 0.5:
+            return "destination", "on APPEND %s: reply OK done" % self.which(), "lost"
+        return "destination", "on APPEND %d: snapshot\non %s %d: call restore" % (
+            first, d.choice(("APPEND", "STATUS", "EXAMINE", "ANY")), first + d.randint(1, 9)), "restored flags"
 
     def at_the_source(self):
         d = self.dice
@@ -369,7 +370,7 @@ class Play:
             if wanted == got and not excuse.flags:
                 hold(source[key] == there[key] or self.told_of_flags(),
                      "flags or dates differ: %s\nsource %s\ndestination %s" % (key, source[key], there[key]), last)
-        hold(missing <= (self.named("missing") if excuse.lost else 0), "%d messages lost" % missing, last)
+        hold(missing <= (self.named("missing") if excuse.lost else 0) or excuse.restored, "%d messages lost" % missing, last)
         hold(doubles <= self.named("in-doubt"), "%d messages doubled, %d named" % (doubles, self.named("in-doubt")), last)
 
     def told_of_flags(self):
