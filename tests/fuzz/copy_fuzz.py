@@ -52,7 +52,7 @@ class Excuse:
         self.flags = False          # a lie about flags and dates cannot be seen, or odd refusals cost them
         self.names = False          # a folder may have been listed under a name that it has not
         self.lost = False           # the destination lost what it had said it stored: then it is named as missing
-        self.restored = False       # it went back in time: what has new numbers as high as the old cannot be told from it
+        self.restored = False       # it went back in time: new numbers as high as the old ones hide it
 
     def __str__(self):
         return " ".join(name for name, on in vars(self).items() if on) or "nothing"
@@ -72,7 +72,8 @@ class Story:
     def server(self):
         caps = self.dice.choice((FULL, FULL, BARE, None))
         if caps is None:
-            caps = " ".join(cap for cap in FULL.split() if cap == "IMAP4rev1" or "AUTH" in cap or self.dice.random() < 0.6)
+            caps = " ".join(cap for cap in FULL.split()
+                            if cap == "IMAP4rev1" or "AUTH" in cap or self.dice.random() < 0.6)
         caps += "".join(" " + cap for cap in EXTRAS if self.dice.random() < 0.25)
         if "LITERAL-" in caps.split():
             caps = without(caps, "LITERAL+")
@@ -85,7 +86,8 @@ class Story:
 
     def mailbox(self):
         d, mails = self.dice, []
-        folders = d.sample(["INBOX", "Box", "Sent", "Entw&APw-rfe", "A b", "Work%sOld" % self.source["delimiter"]], d.randint(1, 3))
+        names = ["INBOX", "Box", "Sent", "Entw&APw-rfe", "A b", "Work%sOld" % self.source["delimiter"]]
+        folders = d.sample(names, d.randint(1, 3))
         kinds = ["twin", "twin", "twin", "plain", "plain", "bare twin", "nul", "large", "8bit", "lf", "headless"]
         for folder in folders:
             for n in range(d.choice((0, 1, 3, 6, 9, 14))):
@@ -97,7 +99,8 @@ class Story:
     def message(self, kind, folder, n):
         """Twins have flags and date in common with each other, so that nothing tells them apart."""
         d = self.dice
-        flags = d.choice(([], [], ["\\Seen"], ["\\Answered", "Work"], ["\\Flagged", "$Label1"], ["\\Deleted", "\\Draft"]))
+        flags = d.choice(([], [], ["\\Seen"], ["\\Answered", "Work"], ["\\Flagged", "$Label1"],
+                          ["\\Deleted", "\\Draft"]))
         date = EPOCH + 3600 * n
         if kind == "twin":
             return Mail(folder, text("twin", 300), ["\\Seen"], EPOCH)
@@ -130,7 +133,8 @@ class Story:
             ": reply NO [UNAVAILABLE] Suggested Backoff Time: 50 milliseconds", ": reply NO [INUSE] locked",
             ": throttle \"NO [THROTTLED] Suggested Backoff Time: 50 milliseconds\" 2",
             ": reply NO [OVERQUOTA] Quota exceeded", ": reply NO [TRYCREATE] no such mailbox",
-            ": reply NO [TOOBIG] too big", ": deliver 2", ": call expunge", " after: call expunge; drop", " after: deliver 1; drop", ": uidvalidity-change",
+            ": reply NO [TOOBIG] too big", ": deliver 2", ": call expunge",
+            " after: call expunge; drop", " after: call freeze", " after: deliver 1; drop", ": uidvalidity-change",
             " after: uidvalidity-change; drop", " literal-byte %d: %s" % (d.choice((0, 1, 100)), d.choice(("drop", "reset"))),
             " before: drop", " after: call kill", " before: call kill", " literal-byte 10: call kill"))), ""
 
@@ -267,7 +271,7 @@ class Play:
         self.runs, self.killed = [], threading.Event()
         self.stage.fill(story.mails)
         for server in (self.stage.source, self.stage.destination):
-            server.calls.update(kill=self.kill, expunge=self.expunge, deliver=self.deliver, restore=self.restore)
+            server.calls.update(kill=self.kill, freeze=self.freeze, expunge=self.expunge, deliver=self.deliver, restore=self.restore)
         for side, rule, _ in story.mischief:
             getattr(self.stage, side).script(rule)
 
@@ -279,6 +283,13 @@ class Play:
             os.killpg(self.stage.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+    def freeze(self, session, command):
+        """The controller, which keeps the ledger, stops; the worker goes on a while, and then both are gone."""
+        process = self.stage.process
+        self.killed.set()
+        os.kill(process.pid, signal.SIGSTOP)
+        self.stage.later(0.3, lambda: os.killpg(process.pid, signal.SIGKILL))
 
     def expunge(self, session, command):
         """Somebody deletes a message: at the source godwit may have it already, or may not; at the destination it
