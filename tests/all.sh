@@ -82,7 +82,7 @@ export GODWIT_BRIEF=1
 # A sanitizer's shadow does not fit beside addresses that are drawn from 32 bits, as newer kernels do.
 plain=
 ! setarch -R true 2>/dev/null || plain="--wrapper=setarch -R"
-asan_servers="FromDovecot FromCourier Shared Login Large Stops KillsFromCyrus DovecotToDovecot Accidents Verify ContractOfFake"
+asan_servers="FromDovecot FromCourier Shared Login Large Stops KillsFromCyrus DovecotToDovecot Accidents Verify ContractOfFake copy_fuzz"
 tsan_units="net_resolve net_conn net_tcp ledger_remote"
 # shellcheck disable=SC2086 # the words of the lists
 if step "build with the address and undefined behaviour sanitizers" \

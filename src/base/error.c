@@ -202,22 +202,24 @@ static size_t utf8_length(const unsigned char *t, size_t len)
 void text_printable(char *out, size_t size, const char *text, size_t len)
 {
 	const unsigned char *t = (const unsigned char *)text;
-	size_t at = 0, to = 0;
+	size_t at = 0, to = 0, cut = 0; /* CUT: the last place where "..." fits */
 
 	assert(size >= 8);
 	while (at < len) {
 		size_t n = utf8_length(t + at, len - at);
 		bool good = n && t[at] >= 0x20 && t[at] != 0x7f;
-		if (to + (good ? n : 1) > size - 4) {
-			memcpy(out + to, "...", 3);
-			to += 3;
+		size_t step = good ? n : 1;
+		if (to + step >= size) {
+			memcpy(out + cut, "...", 3);
+			to = cut + 3;
 			break;
 		}
 		if (good)
 			memcpy(out + to, t + at, n);
 		else
 			out[to] = '?';
-		to += good ? n : 1;
+		to += step;
+		cut = to <= size - 4 ? to : cut;
 		at += n ? n : 1;
 	}
 	out[to] = '\0';

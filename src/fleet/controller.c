@@ -75,6 +75,12 @@ static int malformed(struct err *e)
 	return err_set(e, CAUSE_BUG, ERR_RUN, "the worker sent a malformed frame");
 }
 
+/* Plain memory from a stranger: is it a bool? */
+static bool is_truth(const bool *at)
+{
+	return *(const unsigned char *)at <= 1;
+}
+
 static int answer_secret(struct controller *c, struct view payload, struct err *e)
 {
 	struct unpack u = unpack_start(payload);
@@ -164,10 +170,17 @@ static int take_report(struct controller *c, struct view payload, struct err *e)
 	if (unpack_done(&u) || packed.len != sizeof(r))
 		return malformed(e);
 	memcpy(&r, packed.data, sizeof(r));
-	if (r.kind != JOB_VERIFY && r.kind != JOB_CHECK)
+	if ((r.kind != JOB_VERIFY && r.kind != JOB_CHECK) || !is_truth(&r.survey.there))
 		return malformed(e);
 	c->watcher->report(c->watcher->arg, source, target, &r);
 	return 0;
+}
+
+static bool has_truths(const struct job_summary *s)
+{
+	return is_truth(&s->copy.deletions_held) && is_truth(&s->copy.dry_run) &&
+	       is_truth(&s->copy.checked) && is_truth(&s->survey.limit_told) &&
+	       is_truth(&s->survey.quota_told) && is_truth(&s->survey.quota_short);
 }
 
 /* Texts of a summary as the worker sent it. */
@@ -189,6 +202,10 @@ static int take_result(struct controller *c, struct view payload, struct err *e)
 		return malformed(e);
 	memcpy(c->summary, payload.data, sizeof(*c->summary));
 	end_texts(c->summary);
+	if (!has_truths(c->summary)) {
+		*c->summary = (struct job_summary){0};
+		return malformed(e);
+	}
 	u = unpack_start(
 	    view_make(payload.data + sizeof(*c->summary), payload.len - sizeof(*c->summary)));
 	c->failed = unpack_u8(&u) != 0;

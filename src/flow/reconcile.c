@@ -589,8 +589,12 @@ static int reconcile(struct reconciler *r, struct err *e)
 		return -1;
 	if (gather(l->to, l->destination, &job->target, &r->target, &now, e))
 		return -1;
-	if (!r->target.count && !m->open && !ledger_alive(m) && !m->gone)
-		return 0; /* nothing there, nothing known: the usual first pass */
+	if (!r->target.count && !m->open && !ledger_alive(m) && !m->gone) {
+		/* nothing there, nothing known: the usual first pass. Others that came to nothing may
+		 * have seen folders that were not these. */
+		m->cursor = m->source = m->target = (struct cursor){""};
+		return 0;
+	}
 	if (gather(l->from, l->source, job->source, &r->source, &source, e))
 		return -1;
 	if (m->source.text[0] &&

@@ -266,7 +266,7 @@ static bool is_host_name(struct view v)
 		if (c == '.' && before == '.')
 			return false;
 	}
-	return true;
+	return before != '.';
 }
 
 static int take_host(struct parser *p, struct view v)

@@ -211,9 +211,11 @@ static char *spell_part(struct speller *sp, const char *part)
 	return out;
 }
 
-/* PART within ROOM bytes; a cut one ends in '~' and four digits of the whole's hash. */
+/* PART within ROOM bytes; a cut one ends in '~' ('_' where that would be wrong) and four digits of the
+ * whole's hash. */
 static char *fit_part(struct speller *sp, char *part, size_t room)
 {
+	char mark = sp->plain || sp->rules->delimiter == '~' ? '_' : '~';
 	size_t len = strlen(part), keep = room - 5;
 	uint32_t hash = 2166136261u;
 
@@ -225,7 +227,7 @@ static char *fit_part(struct speller *sp, char *part, size_t room)
 		keep--;
 	sp->change |= NAME_TOO_LONG;
 	return arena_printf(
-	    sp->a, "%.*s~%04x", (int)keep, part, (unsigned)(hash ^ hash >> 16) & 0xffff);
+	    sp->a, "%.*s%c%04x", (int)keep, part, mark, (unsigned)(hash ^ hash >> 16) & 0xffff);
 }
 
 static size_t part_room(const struct name_rules *rules)
@@ -316,7 +318,8 @@ static struct path wish(struct solver *s, size_t i, unsigned attempt)
 static struct path with_suffix(
     struct solver *s, const struct path *path, unsigned attempt, unsigned n)
 {
-	struct speller sp = {.rules = s->rules, .a = &s->scratch, .change = path->change};
+	struct speller sp = {
+	    .rules = s->rules, .a = &s->scratch, .plain = attempt > 0, .change = path->change};
 	struct path out = {.depth = path->depth};
 	char *suffix = arena_printf(&s->scratch, attempt ? "_%u" : " (%u)", n);
 	char **last;

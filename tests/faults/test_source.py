@@ -269,6 +269,14 @@ class Noise(Case):
     def test_untagged_data(self):
         self.each(self.one, side=("source", "destination"), line=self.LINES)
 
+    def test_no_exists(self):
+        """An EXAMINE that does not tell EXISTS: the folder is not taken for an empty one, on either side."""
+        def one(side, which):
+            stage = self.stage(mails(6), **{side: {"script": 'on EXAMINE %s folder INBOX: omit EXISTS' % which}})
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, side=("source", "destination"), which=("1", "1-2"))
+
     def test_flags_of_others(self):
         """A FETCH nobody asked for, with other flags, must not change what is copied."""
         stage = self.stage(mails(6), source={

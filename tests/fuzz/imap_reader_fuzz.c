@@ -4,44 +4,28 @@
  *
  * The input is what the server sends and nothing else, so that a transcript is a seed and a crash
  * is a transcript; the cuts come from a hash of it. */
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "fuzz.h"
 #include "transcripts/reader_events.h"
 
 enum { OUT_MAX = 1 << 24 };
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct dice {
-	uint64_t state;
+struct cutter {
+	struct dice dice;
 	size_t most; /* longest piece */
 };
 
-static uint64_t hash(struct view v)
-{
-	uint64_t h = 0x9e3779b97f4a7c15u;
-
-	for (size_t i = 0; i < v.len; i++)
-		h = (h ^ (unsigned char)v.data[i]) * 0x100000001b3u;
-	return h | 1;
-}
-
 static size_t cut_by_dice(void *arg, struct view left)
 {
-	struct dice *dice = arg;
-	size_t len;
+	struct cutter *c = arg;
 
-	dice->state = dice->state * 6364136223846793005u + 1442695040888963407u;
-	len = (size_t)(dice->state >> 33) % dice->most + 1;
-	return len < left.len ? len : left.len;
+	return dice_cut(&c->dice, &left, c->most).len;
 }
 
-static void events(struct buf *out, size_t line_max, struct view input, struct dice *dice)
+static void events(struct buf *out, size_t line_max, struct view input, struct cutter *cutter)
 {
 	const char *broken = NULL;
 
-	if (reader_events(out, line_max, input, dice ? cut_by_dice : NULL, dice, &broken) < 0) {
+	if (reader_events(out, line_max, input, cutter ? cut_by_dice : NULL, cutter, &broken) < 0) {
 		fprintf(stderr, "broken promise: %s\n", broken);
 		abort();
 	}
@@ -55,8 +39,8 @@ static void check(struct view input, size_t line_max)
 	events(&whole, line_max, input, NULL);
 	for (size_t i = 0; i < COUNT_OF(mosts); i++) {
 		AUTO(buf_free) struct buf cut = BUF_INIT(OUT_MAX);
-		struct dice dice = {.state = hash(input), .most = mosts[i]};
-		events(&cut, line_max, input, &dice);
+		struct cutter cutter = {.dice = dice_of(input), .most = mosts[i]};
+		events(&cut, line_max, input, &cutter);
 		if (view_eq(buf_view(&cut), buf_view(&whole)))
 			continue;
 		fprintf(stderr, "whole:\n%s\ncut (pieces of at most %zu):\n%s\n",

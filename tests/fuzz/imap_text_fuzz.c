@@ -1,23 +1,10 @@
 /* imap_text_fuzz.c - names, dates, strings and sets: what can be read is written and read again, and
  * must be the same; what can be written is read again, and must be the same. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "fuzz.h"
 #include "wire/imap_reader.h"
 #include "wire/imap_text.h"
 
 enum { STEPS_MAX = 2000 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool true_, const char *what)
-{
-	if (true_)
-		return;
-	fprintf(stderr, "not so: %s\n", what);
-	abort();
-}
 
 static void check_utf7(struct view input)
 {
@@ -51,6 +38,22 @@ static void check_date(struct view input)
 			     0 &&
 			 again == instant && zone_again == zone,
 		    "a date written and read is the same");
+}
+
+/* Any instant in any zone: what can be written is read as it was. */
+static void check_instant(struct view input)
+{
+	struct dice dice = dice_of(input);
+	int64_t instant = (int64_t)dice.state >> dice_roll(&dice, 40), again;
+	int16_t zone = (int16_t)((int)dice_roll(&dice, 4000) - 2000), zone_again;
+	char out[IMAP_DATE_SIZE];
+
+	if (imap_date_format(out, instant, zone) < 0)
+		return;
+	must(strlen(out) == strlen("\"17-Jul-1996 02:44:25 -0700\""), "a date has its length");
+	must(imap_date_parse(view_make(out + 1, strlen(out) - 2), &again, &zone_again) == 0 &&
+		 again == instant && zone_again == zone,
+	    "an instant written and read is the same");
 }
 
 static void check_quoted(struct view input)
@@ -92,13 +95,38 @@ static void check_set(struct view input)
 	must(imap_set_next(&w, &again) == 0, "and has no more");
 }
 
+/* Element by element it is the set that is walked number by number. */
+static void check_ranges(struct view input)
+{
+	struct imap_set_walk w = imap_set_walk(input), ranges = w;
+	uint32_t uid, from, to;
+	int one = 1, many;
+
+	for (size_t steps = 0; one > 0 && steps < STEPS_MAX;) {
+		many = imap_set_range(&ranges, &from, &to);
+		for (uint32_t n = from; many > 0 && steps < STEPS_MAX; n += from < to ? 1 : -1u) {
+			one = imap_set_next(&w, &uid);
+			must(one > 0 && uid == n, "a range is its numbers");
+			steps++;
+			if (n == to)
+				break;
+		}
+		if (many > 0)
+			continue;
+		must(imap_set_next(&w, &uid) == many, "both end alike");
+		return;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct view input = view_make(data, size);
 
 	check_utf7(input);
 	check_date(input);
+	check_instant(input);
 	check_quoted(input);
 	check_set(input);
+	check_ranges(input);
 	return 0;
 }

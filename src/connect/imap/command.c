@@ -157,13 +157,15 @@ static void note_vanished(struct imap *im, const struct imap_response *r)
 
 static void note_exists(struct imap *im, const struct imap_response *r)
 {
-	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
+	if (r->has_number && view_is_nocase(r->name, "EXISTS")) {
 		im->exists = r->number;
-	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
-		 r->number <= im->exists && im->lasting)
+		im->exists_told = true;
+	} else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
+		   r->number <= im->exists && im->lasting) {
 		im->lasting--;
-	else if (view_is_nocase(r->name, "VANISHED"))
+	} else if (view_is_nocase(r->name, "VANISHED")) {
 		note_vanished(im, r);
+	}
 }
 
 void imap_release_event(struct imap *im)

@@ -105,6 +105,7 @@ struct imap {
 	/* the selected folder */
 	struct buf selected; /* raw name; empty = none */
 	bool selected_write;
+	bool exists_told; /* since it was selected */
 	uint64_t exists, uidvalidity, uidnext, modseq;
 	uint64_t
 	    lasting; /* messages that were there when it was selected and are not expunged since */

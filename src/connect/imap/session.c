@@ -139,6 +139,7 @@ int imap_select_with(
 	buf_clear(&im->selected);
 	im->selected_write = write;
 	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
+	im->exists_told = false;
 	imap_command_start(im, &c, write ? "SELECT" : "EXAMINE");
 	imap_command_add_string(im, &c, raw);
 	if (imap_has(im, CAP_CONDSTORE))
@@ -156,6 +157,8 @@ int imap_select_with(
 			*e = trouble;
 		return -1;
 	}
+	if (!im->exists_told) /* it must (RFC 3501 §6.3.1), and is not taken for empty */
+		return imap_broken(im, e, "it does not tell how many messages a folder has");
 	im->lasting = im->exists;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
 }

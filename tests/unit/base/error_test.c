@@ -117,6 +117,8 @@ static void test_printable_room(void **state)
 		assert_true(strlen(out) < size);
 		text_printable(again, sizeof(again), out, strlen(out));
 		assert_string_equal(again, out);
+		text_printable(again, size, out, strlen(out)); /* no room is needed twice */
+		assert_string_equal(again, out);
 	}
 }
 

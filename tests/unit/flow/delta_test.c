@@ -573,6 +573,20 @@ static void deleted_folder(struct pair *p)
 
 /* ---- time and ids ---- */
 
+/* Nothing is known of it but which folder it was: it may be another, on either side. */
+static void empty_folder_renumbered(struct pair *p)
+{
+	mock_folder_add(&p->source, "Empty");
+	pass(p);
+	mock_renumber(box(&p->source, "Empty"));
+	mock_renumber(box(&p->target, "Empty"));
+	deliver(&p->source, "Empty", "new", "");
+	pass(p);
+	assert_int_equal(p->causes[CAUSE_FOLDER_RESET], 0);
+	assert_int_equal(count(&p->target, "Empty", "new"), 1);
+	pass_idle(p);
+}
+
 static void source_renumbered(struct pair *p)
 {
 	mock_renumber(box(&p->source, "INBOX"));
@@ -872,6 +886,7 @@ CASE(users_hand)
 CASE(both_moved)
 CASE(renamed_at_destination)
 CASE(deleted_folder)
+CASE(empty_folder_renumbered)
 CASE(source_renumbered)
 CASE(target_renumbered)
 CASE(source_restored)
@@ -903,6 +918,7 @@ int main(void)
 	    cmocka_unit_test(test_both_moved),
 	    cmocka_unit_test(test_renamed_at_destination),
 	    cmocka_unit_test(test_deleted_folder),
+	    cmocka_unit_test(test_empty_folder_renumbered),
 	    cmocka_unit_test(test_source_renumbered),
 	    cmocka_unit_test(test_target_renumbered),
 	    cmocka_unit_test(test_source_restored),

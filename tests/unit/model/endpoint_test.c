@@ -168,6 +168,7 @@ static void test_refused(void **state)
 	    {"imaps://a@[127.0.0.1]/", "not an IPv6 address"},
 	    {"imaps://a@h..org/", "host may have"},
 	    {"imaps://a@.org/", "host may have"},
+	    {"imaps://a@h../", "host may have"}, /* else a second identity of "h." */
 	    {"imaps://a@h\xc3\xb6st.org/", "xn--"},
 	    {"imaps://a@ho st/", "host may have"},
 	    {"imaps://a@h%2Forg/", "host may have"},

@@ -395,6 +395,12 @@ static const struct scenario scenarios[] = {
 		.change = NAME_TOO_LONG}},
     },
     {
+	.name = "too long, and the usual mark is the delimiter",
+	.rules = {.delimiter = '~', .part_max = 24},
+	.want = {{"exactly-twenty-four-bytes", .target = "exactly-twenty-four_7492",
+	    .change = NAME_TOO_LONG}},
+    },
+    {
 	.name = "remembered goes first",
 	.rules = {.delimiter = '/'},
 	.there = {{"Sent Items", .role = ROLE_SENT}},
@@ -439,7 +445,7 @@ static const struct scenario scenarios[] = {
 	.want = {{"tmp", .target = "tmp_", .change = NAME_REFUSED, .attempt = 3},
 	    {"tmp/cur", .target = "tmp__cur_", .change = NAME_REFUSED | NAME_FLAT, .attempt = 3},
 	    {"tmp/x", .target = "tmp_/x", .change = NAME_REFUSED},
-	    {"exactly-twenty-four-byte", .target = "exactly-twenty-four~3c86",
+	    {"exactly-twenty-four-byte", .target = "exactly-twenty-four_3c86",
 		.change = NAME_REFUSED | NAME_TOO_LONG, .attempt = 3}},
     },
     {.name = "nothing", .rules = {.delimiter = '/'}},
