@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "flow/lane.h"
+#include "flow/mend.h"
 
-#define LINK_TRIES 6        /* in a row without an item stored */
 #define RESETS 3            /* how often a folder may be made anew under our hands */
 #define MOVES_AMONG 100000u /* a new folder of more messages is not searched for moved ones */
 
@@ -70,17 +70,16 @@ static void lane_disconnect(struct lane *l, struct folder_job *job)
 /* After an error of scope link: may it be tried again? Then wait as long as is due. */
 static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct err *e)
 {
-	int wait_s;
+	char note[MEND_NOTE_SIZE];
+	int delay_s = mend_delay(e, l->connected_once, tries);
 
-	if (e->scope != ERR_LINK || (e->next != ERR_RETRY && e->next != ERR_WAIT))
+	if (e->scope == ERR_LINK)
+		lane_disconnect(l, job);
+	if (delay_s < 0)
 		return -1;
-	lane_disconnect(l, job);
-	if (!l->connected_once || ++*tries >= LINK_TRIES)
-		return -1;
-	/* at once, then after 1, 2, 4 ... seconds, unless the server named a time */
-	wait_s = e->wait_s ? e->wait_s : *tries == 1 ? 0 : 1 << (*tries - 2);
-	lane_note(l, "%s; connecting again%s", e->text, wait_s ? " in a while" : "");
-	return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
+	mend_note(note, e, delay_s);
+	lane_note(l, "%s", note);
+	return waitset_sleep(l->context->waits, (int64_t)delay_s * 1000, e);
 }
 
 /* ---- the pass ---- */
