@@ -31,6 +31,8 @@ const char *imap_words(struct imap *im, struct arena *a)
 	const struct imap_response *r = &im->reader.response;
 	char text[300], safe[300];
 
+	if (im->clear)
+		return "(said before TLS by who knows whom, so it is not shown)";
 	snprintf(text, sizeof(text), "%s%.*s%s%.*s", r->code.len ? "[" : "",
 	    (int)(r->code.len < 60 ? r->code.len : 60), r->code.data, r->code.len ? "] " : "",
 	    (int)(r->text.len < 200 ? r->text.len : 200), r->text.data);
@@ -42,6 +44,18 @@ static bool words_say(const struct imap_response *r, const char *code, const cha
 {
 	return (code && view_is_nocase(r->code, code)) ||
 	       (text && view_find_nocase(r->text, text) >= 0);
+}
+
+/* What a server without response codes says where it means "later". */
+static bool asks_for_patience(const struct imap_response *r)
+{
+	static const char *const phrases[] = {"too many simultaneous", "too many connections",
+	    "maximum number of connections", "is throttled", "server unavailable"};
+
+	for (size_t i = 0; i < COUNT_OF(phrases); i++)
+		if (view_find_nocase(r->text, phrases[i]) >= 0)
+			return true;
+	return false;
 }
 
 /* Causes that a server's words give away whatever was asked (quirks: throttling, quota). */
@@ -64,8 +78,8 @@ enum cause imap_general_cause(const struct imap_response *r, int *wait_s)
 	}
 	if (view_find_nocase(r->text, "flag") >= 0 || view_find_nocase(r->text, "keyword") >= 0)
 		return CAUSE_NONE; /* "[LIMIT] Too many flags in mailbox" is no matter of time */
-	if (words_say(r, "UNAVAILABLE", "too many simultaneous") || words_say(r, "LIMIT", NULL) ||
-	    words_say(r, "INUSE", "is throttled") || words_say(r, "THROTTLED", NULL))
+	if (words_say(r, "UNAVAILABLE", NULL) || words_say(r, "LIMIT", NULL) ||
+	    words_say(r, "INUSE", NULL) || words_say(r, "THROTTLED", NULL) || asks_for_patience(r))
 		return CAUSE_THROTTLED;
 	return CAUSE_NONE;
 }
@@ -88,6 +102,9 @@ int imap_refused(
 		e->scope = ERR_LINK; /* at login too: later it may be let in */
 	} else if (general == CAUSE_QUOTA) {
 		e->scope = ERR_MAILBOX;
+	} else if (scope < ERR_LINK && words_say(&im->reader.response, NULL, "not connected")) {
+		e->scope = ERR_LINK; /* Exchange: another login tells whether it is for good */
+		e->next = ERR_WAIT;
 	}
 	return -1;
 }
@@ -129,13 +146,62 @@ static void note_vanished(struct imap *im, const struct imap_response *r)
 
 static void note_exists(struct imap *im, const struct imap_response *r)
 {
-	if (r->has_number && view_is_nocase(r->name, "EXISTS"))
-		im->exists = r->number;
-	else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
-		 r->number <= im->exists && im->lasting)
+	if (r->has_number && view_is_nocase(r->name, "EXISTS")) {
+		/* taken for nothing, a number that is none would make a folder look empty */
+		im->exists = r->odd_number ? UINT64_MAX : r->number;
+		im->exists_told = true;
+	} else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
+		   r->number <= im->exists && im->lasting) {
 		im->lasting--;
-	else if (view_is_nocase(r->name, "VANISHED"))
+	} else if (view_is_nocase(r->name, "VANISHED")) {
 		note_vanished(im, r);
+	}
+}
+
+/* What is no IMAP response; its line, where it has one, tells more than we could. */
+static int not_imap(struct imap *im, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+
+	imap_broken(im, e, im->reader.problem);
+	if (!e || !r->text.len)
+		return -1;
+	err_detail(e, "%s", imap_words(im, &scratch));
+	if (asks_for_patience(r)) { /* Exchange: "Server Unavailable. 15" */
+		err_set(e, CAUSE_THROTTLED, ERR_LINK, "%s answers nothing but \"%s\"", im->at->host,
+		    imap_words(im, &scratch));
+		e->side = im->at->side;
+		e->next = ERR_WAIT;
+	}
+	return -1;
+}
+
+#define CHATTER_MAX 1000000u    /* untagged responses to one command, beyond two a message */
+#define LAST_WORDS 1000u        /* responses behind a BYE */
+#define MESSAGES_MAX 100000000u /* in one folder */
+#define UNASKED_MAX (16u << 20) /* bytes of a body that nobody asked for */
+
+/* A response has come: may it go on? Nobody can make us listen for ever, or count beyond reason. */
+static int note_response(struct imap *im, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+	bool was_bye = im->bye;
+
+	note_exists(im, r);
+	if (im->exists > MESSAGES_MAX)
+		return imap_broken(im, e, "the number of messages it counts cannot be meant");
+	im->chatter = r->kind == IMAP_TAGGED ? 0 : im->chatter + 1;
+	if (r->status == IMAP_BYE)
+		note_bye(im);
+	if (was_bye && (r->status == IMAP_BYE || im->chatter > LAST_WORDS)) {
+		if (e) /* Yahoo and Yandex: "* BYE" without end */
+			*e = im->bye_err;
+		return -1;
+	}
+	if (im->chatter > CHATTER_MAX + 2 * im->exists)
+		return imap_broken(im, e, "it talks without end and answers nothing");
+	return 0;
 }
 
 void imap_release_event(struct imap *im)
@@ -158,12 +224,9 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 		if (bytes.len) {
 			*event = imap_reader_feed(&im->reader, bytes, &im->taken);
 			if (*event == IMAP_EVENT_BAD)
-				return imap_broken(im, e, im->reader.problem);
-			if (*event == IMAP_EVENT_RESPONSE) {
-				note_exists(im, &im->reader.response);
-				if (im->reader.response.status == IMAP_BYE)
-					note_bye(im);
-			}
+				return not_imap(im, e);
+			if (*event == IMAP_EVENT_RESPONSE && note_response(im, e))
+				return -1;
 			if (*event != IMAP_EVENT_MORE)
 				return 0;
 			imap_release_event(im);
@@ -176,12 +239,21 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 	}
 }
 
+static int body_is_too_much(struct imap *im, struct err *e)
+{
+	if (im->reader.literal_len <= UNASKED_MAX)
+		return 0;
+	return imap_broken(im, e, "it sends a large message that nobody asked for");
+}
+
 int imap_next_response(struct imap *im, struct err *e)
 {
 	enum imap_event event;
 
 	do {
 		if (imap_next_event(im, &event, e))
+			return -1;
+		if (event == IMAP_EVENT_LITERAL && body_is_too_much(im, e))
 			return -1;
 	} while (event != IMAP_EVENT_RESPONSE);
 	return 0;
@@ -291,6 +363,8 @@ int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker,
 		if (event == IMAP_EVENT_LITERAL && taker && taker->body)
 			failed = taker->body(
 			    taker->arg, im->reader.literal_uid, im->reader.literal_len, e);
+		else if (event == IMAP_EVENT_LITERAL)
+			failed = body_is_too_much(im, e);
 		else if (event == IMAP_EVENT_DATA && taker && taker->data)
 			failed = taker->data(taker->arg, im->reader.data, e);
 		else if (event == IMAP_EVENT_RESPONSE && r->kind == IMAP_TAGGED)

@@ -307,7 +307,10 @@ static int fetch_brief(struct sweep *w, struct err *e)
 	struct imap_command c;
 
 	imap_command_start(w->im, &c, "UID FETCH");
-	imap_command_add(&c, "1:%" PRIu64 " (UID FLAGS)", w->brief_below - 1);
+	/* QQ and PMDF refuse 1:1 */
+	imap_command_add(&c,
+	    w->brief_below > 2 ? "1:%" PRIu64 " (UID FLAGS)" : "%" PRIu64 " (UID FLAGS)",
+	    w->brief_below - 1);
 	if (imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e))
 		return -1;
 	w->least_uid = w->brief_below;

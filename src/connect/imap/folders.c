@@ -15,22 +15,22 @@ static void add_namespaces(struct imap *im, const struct imap_node *list, enum f
 	if (!list || list->kind != IMAP_NODE_LIST)
 		return;
 	for (const struct imap_node *n = list->child; n; n = n->next) {
-		struct imap_namespace *grown;
 		struct view prefix, delimiter;
+		struct imap_namespace *to;
 
-		if (n->kind != IMAP_NODE_LIST)
+		if (n->kind != IMAP_NODE_LIST || im->namespace_count == IMAP_NAMESPACES)
 			continue;
 		prefix = imap_node_text(imap_node_at(n->child, 0));
 		delimiter = imap_node_text(imap_node_at(n->child, 1));
 		if (!delimiter.len && prefix.len) /* Courier and others: NIL though there is one */
 			delimiter = view_make(prefix.data + prefix.len - 1, 1);
-		grown = arena_new(&im->arena, im->namespace_count + 1, sizeof(*grown));
-		if (im->namespace_count)
-			memcpy(grown, im->namespaces, im->namespace_count * sizeof(*grown));
-		grown[im->namespace_count++] =
-		    (struct imap_namespace){arena_text(&im->arena, prefix),
-			delimiter.len ? delimiter.data[0] : '\0', space};
-		im->namespaces = grown;
+		if (prefix.len >= IMAP_PREFIX_SIZE)
+			continue;
+		to = &im->namespaces[im->namespace_count++];
+		*to = (struct imap_namespace){
+		    .delimiter = delimiter.len ? delimiter.data[0] : '\0', .space = space};
+		if (prefix.len)
+			memcpy(to->prefix, prefix.data, prefix.len);
 	}
 }
 
@@ -66,7 +66,9 @@ int imap_namespace(struct imap *im, struct err *e)
 			continue;
 		im->prefix = im->namespaces[i].prefix;
 		im->delimiter = im->namespaces[i].delimiter;
-		return 0;
+		if (im->delimiter)
+			return 0;
+		break; /* NIL: is it flat, or does it say so of all prefixes? */
 	}
 	imap_command_start(im, &c, "LIST \"\" \"\"");
 	return imap_run(im, &c, &(struct imap_taker){.response = take_delimiter, .arg = im}, e);
@@ -167,12 +169,14 @@ static void name_folder(struct imap *im, struct folder *f, struct arena *a, char
 /* ---- LIST ---- */
 
 #define FOLDERS_MAX 50000u
+#define NAMES_MAX (4u << 20) /* bytes of all their names */
 
 struct listing {
 	struct imap *im;
 	struct folder_list *out;
+	size_t names; /* bytes so far */
 	bool lsub;
-	bool flood; /* more folders than anybody has */
+	bool flood; /* more folders, or longer names, than anybody has */
 };
 
 static void take_attribute(struct folder *f, struct view attribute)
@@ -190,10 +194,13 @@ static void take_attribute(struct folder *f, struct view attribute)
 	}
 }
 
+/* INBOX and Inbox are one (RFC 3501 §5.1), whatever is listed. */
 static struct folder *find_folder(struct folder_list *l, struct view raw)
 {
 	const struct folder *f = folder_list_find(l, raw);
 
+	if (!f && view_is_nocase(raw, "INBOX"))
+		f = folder_list_role(l, ROLE_INBOX);
 	return f ? &l->folders[f - l->folders] : NULL;
 }
 
@@ -234,11 +241,11 @@ static void take_list(struct listing *to, const struct imap_response *r)
 			f->subscribed = true;
 		return;
 	}
-	if (!f && to->out->count >= FOLDERS_MAX) {
-		to->flood = true;
-		return;
-	}
 	if (!f) {
+		to->names += raw.len;
+		to->flood = to->out->count >= FOLDERS_MAX || to->names > NAMES_MAX;
+		if (to->flood)
+			return;
 		f = folder_list_add(to->out);
 		f->raw = arena_copy(&to->out->arena, raw);
 		name_folder(to->im, f, &to->out->arena, split);
@@ -264,12 +271,15 @@ static const char *object_item(const struct imap *im)
 					    : "";
 }
 
+#define OBJECT_MAX 255u /* RFC 8474 §7 */
+
 /* MAILBOXID (RFC 8474 §4.1) has its value in parentheses. */
 static struct view status_object(const struct imap *im, const struct imap_node *list)
 {
 	const struct imap_node *n = imap_node_value(list, object_item(im));
+	struct view id = imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
 
-	return imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
+	return id.len <= OBJECT_MAX ? id : (struct view){0};
 }
 
 static void take_status(struct listing *to, const struct imap_response *r)
@@ -278,7 +288,7 @@ static void take_status(struct listing *to, const struct imap_response *r)
 	const struct imap_node *list = imap_node_at(r->args, 1);
 	struct cursor cursor;
 
-	if (!f || !list || list->kind != IMAP_NODE_LIST)
+	if (!f || f->has_glance || !list || list->kind != IMAP_NODE_LIST)
 		return;
 	f->has_glance = true;
 	f->messages = status_number(list->child, "MESSAGES");
@@ -304,8 +314,8 @@ static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 	return 0;
 }
 
-/* One rung: 0 = listed, 1 = the server would not, -1 = worse. An answer without INBOX counts as
- * would not (some servers answer a RETURN they do not know with nothing). */
+/* One rung: 0 = listed, 1 = the server would not, -1 = worse. Nothing listed counts as would not
+ * (some servers answer a RETURN they do not know with nothing). */
 static int try_list(
     struct imap *im, struct folder_list *out, const char *verb, bool lsub, struct err *e)
 {
@@ -316,6 +326,14 @@ static int try_list(
 	if (!imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e))
 		return out->count || lsub ? 0 : 1;
 	return e->scope == ERR_FOLDER ? 1 : -1;
+}
+
+/* There is an INBOX always (RFC 3501 §5.1), but "*" does not show it everywhere. */
+static int list_inbox(struct imap *im, struct folder_list *out, struct err *e)
+{
+	if (folder_list_role(out, ROLE_INBOX))
+		return 0;
+	return try_list(im, out, "LIST \"\" INBOX", false, e) < 0 ? -1 : 0;
 }
 
 /* Either the last rung was refused, with words, or nothing was listed at all. */
@@ -378,7 +396,7 @@ static int take_object(void *arg, const struct imap_response *r, struct err *e)
 	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
 		return 0;
 	f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
-	if (f)
+	if (f && !f->object.len)
 		f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
 	return 0;
 }
@@ -454,7 +472,7 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 	}
 	if (result)
 		return result == 1 ? no_folders(im, refused, e) : -1;
-	return add_objects(im, out, e);
+	return list_inbox(im, out, e) || add_objects(im, out, e) ? -1 : 0;
 }
 
 /* ---- CREATE and RENAME ---- */
@@ -528,7 +546,7 @@ struct subscriptions {
 	struct view old;
 	struct arena arena;
 	struct view *names;
-	size_t count, size;
+	size_t count, size, bytes;
 };
 
 static bool is_at_or_below(const struct imap *im, struct view name, struct view top)
@@ -544,7 +562,8 @@ static int take_subscribed(void *arg, const struct imap_response *r, struct err 
 
 	(void)e;
 	if (!view_is_nocase(r->name, "LSUB") || !is_at_or_below(s->im, name, s->old) ||
-	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX)
+	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX ||
+	    (s->bytes += name.len) > NAMES_MAX)
 		return 0;
 	if (s->count == s->size) {
 		s->size = s->size * 2 + 16;

@@ -8,6 +8,28 @@
 #include "base/log.h"
 #include "connect/imap/imap.h"
 
+static int connect_once(struct imap *im, const struct conn_target *target, struct err *e)
+{
+	conn_close(&im->conn);
+	imap_reader_free(&im->reader);
+	imap_reader_init(&im->reader, IMAP_LINE_MAX);
+	im->taken = 0;
+	im->bye = im->introducing = false;
+	return conn_open(&im->conn, im->env.waits, target, e) || imap_log_in(im, e) ? -1 : 0;
+}
+
+/* Some servers hang up, or fall silent, on NAMESPACE (Exchange 2003) or ID: then without. */
+static int connect_somehow(struct imap *im, const struct conn_target *target, struct err *e)
+{
+	if (!connect_once(im, target, e))
+		return 0;
+	if (!im->introducing || e->scope != ERR_LINK || e->next != ERR_RETRY)
+		return -1;
+	log_debug("%s: lost while it was asked who it is; once more with less", im->at->host);
+	im->brief = true;
+	return connect_once(im, target, e);
+}
+
 int imap_open(
     struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e)
 {
@@ -30,8 +52,7 @@ int imap_open(
 	buf_init(&im->selected, 4096);
 	buf_init(&im->capability, IMAP_LINE_MAX);
 	buf_init(&im->now_raw, 4096);
-	imap_reader_init(&im->reader, IMAP_LINE_MAX);
-	if (conn_open(&im->conn, env->waits, &target, e) || imap_log_in(im, e)) {
+	if (connect_somehow(im, &target, e)) {
 		imap_close(&session, NULL);
 		return -1;
 	}
@@ -66,7 +87,6 @@ void imap_close(struct session **s, struct session_stats *out)
 	buf_free(&im->capability);
 	buf_free(&im->now_raw);
 	arena_free(&im->mark_arena);
-	arena_free(&im->arena);
 	free(im);
 }
 
@@ -113,6 +133,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 	buf_clear(&im->selected);
 	im->selected_write = write;
 	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
+	im->exists_told = false;
 	imap_command_start(im, &c, write ? "SELECT" : "EXAMINE");
 	imap_command_add_string(im, &c, raw);
 	if (imap_has(im, CAP_CONDSTORE))
@@ -120,6 +141,14 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 	if (imap_run(im, &c, &(struct imap_taker){.response = take_select, .arg = im}, e)) {
 		if (e && e->scope == ERR_FOLDER)
 			e->cause = CAUSE_FOLDER_GONE;
+		return -1;
+	}
+	if (!im->exists_told) { /* a folder that looks empty must be empty */
+		err_set(e, CAUSE_FOLDER_GONE, ERR_FOLDER,
+		    "%s opens the folder and does not say how many messages it holds",
+		    im->at->host);
+		if (e)
+			e->side = im->at->side;
 		return -1;
 	}
 	im->lasting = im->exists;
