@@ -175,7 +175,7 @@ static int copy_job(struct lane *l, struct folder_job *job, struct err *e)
 /* Work on one folder, through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
 static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct err *e)
 {
-	uint64_t stored = l->summary->items_stored;
+	uint64_t settled = l->settled;
 	unsigned tries = 0;
 	bool lent;
 
@@ -191,8 +191,8 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 			restart_job(l, job);
 			continue;
 		}
-		tries = l->summary->items_stored == stored ? tries : 0;
-		stored = l->summary->items_stored;
+		tries = l->settled == settled ? tries : 0;
+		settled = l->settled;
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&
 		    e->scope == ERR_LINK) {
 			/* logging in works, this folder does not: the others may */

@@ -33,6 +33,7 @@ struct lane {
 	int64_t connected_at;
 	bool connected_once;
 	unsigned sessions; /* how often it was connected */
+	uint64_t settled;  /* items stored or refused: a link that brings any gets on */
 	struct folder_list source_folders, target_folders;
 	struct name_map map;
 	struct copy_summary *summary;

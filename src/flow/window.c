@@ -422,6 +422,7 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 	for (size_t i = 0; i < w->count; i++) {
 		const struct window_item *item = &w->items[i];
 
+		l->settled += item->state == ITEM_STORED || item->state == ITEM_REFUSED;
 		if (item->state == ITEM_STORED)
 			expect_item(l, job, item);
 		else if (item->state == ITEM_REFUSED)

@@ -231,9 +231,14 @@ int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 				return 0;
 			imap_release_event(im);
 		}
+		if (im->bye) { /* some never close, and wait for us to do it */
+			if (e)
+				*e = im->bye_err;
+			return -1;
+		}
 		if (conn_need(im->conn, &trouble)) {
 			if (e)
-				*e = im->bye && trouble.next != ERR_STOPPED ? im->bye_err : trouble;
+				*e = trouble;
 			return -1;
 		}
 	}

@@ -36,29 +36,72 @@ int imap_cursor_parse(
 }
 
 struct status {
+	struct view raw; /* of this folder */
 	uint64_t uidvalidity, uidnext, modseq;
-	bool told;
+	bool by_name; /* told of just that name */
 };
 
 static int take_status(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct status *st = arg;
 	const struct imap_node *list = imap_node_at(r->args, 1);
+	bool by_name = view_eq(imap_node_text(imap_node_at(r->args, 0)), st->raw);
 
 	(void)e;
-	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
+	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST ||
+	    (st->by_name && !by_name))
 		return 0;
-	st->told =
-	    !imap_node_number(imap_node_value(list->child, "UIDVALIDITY"), &st->uidvalidity) &&
-	    !imap_node_number(imap_node_value(list->child, "UIDNEXT"), &st->uidnext);
+	if (by_name && !st->by_name) /* what came before was of another folder */
+		st->uidvalidity = st->uidnext = st->modseq = 0;
+	st->by_name = by_name;
+	imap_node_number(imap_node_value(list->child, "UIDVALIDITY"), &st->uidvalidity);
+	imap_node_number(imap_node_value(list->child, "UIDNEXT"), &st->uidnext);
 	imap_node_number(imap_node_value(list->child, "HIGHESTMODSEQ"), &st->modseq);
+	return 0;
+}
+
+static int take_uid(void *arg, const struct imap_response *r, struct err *e)
+{
+	uint64_t *highest = arg, uid;
+
+	(void)e;
+	if (view_is_nocase(r->name, "FETCH") &&
+	    !imap_node_number(imap_node_value(r->args ? r->args->child : NULL, "UID"), &uid) &&
+	    uid <= UINT32_MAX && uid > *highest)
+		*highest = uid;
+	return 0;
+}
+
+/* For servers whose STATUS does not tell enough (Courier of old, and liars): what SELECT says, and
+ * else the highest UID there is. */
+static int learn_by_opening(struct imap *im, struct status *st, struct err *e)
+{
+	struct imap_command c;
+	uint64_t highest = 0;
+
+	if (imap_select(im, st->raw, false, true, e))
+		return -1;
+	st->uidvalidity = im->uidvalidity;
+	st->modseq = im->modseq;
+	st->uidnext = im->uidnext;
+	if (st->uidnext)
+		return 0;
+	if (im->exists) {
+		imap_command_start(im, &c, "UID FETCH * (UID)");
+		if (imap_run(
+			im, &c, &(struct imap_taker){.response = take_uid, .arg = &highest}, e))
+			return -1;
+	}
+	if (im->exists && !highest)
+		return imap_broken(im, e, "it tells no UID of a message it counts");
+	st->uidnext = highest + 1;
 	return 0;
 }
 
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	struct status st = {0};
+	struct status st = {.raw = f->raw};
 	struct imap_command c;
 
 	/* Courier: a fresh INBOX has another UIDVALIDITY each time it is asked, until it is selected */
@@ -70,8 +113,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 	    &c, "(UIDNEXT UIDVALIDITY%s)", imap_has(im, CAP_CONDSTORE) ? " HIGHESTMODSEQ" : "");
 	if (imap_run(im, &c, &(struct imap_taker){.response = take_status, .arg = &st}, e))
 		return -1;
-	if (!st.told)
-		return imap_broken(im, e, "STATUS without UIDNEXT and UIDVALIDITY");
+	if ((!st.uidvalidity || !st.uidnext) && learn_by_opening(im, &st, e))
+		return -1;
 	imap_cursor_print(out, st.uidvalidity, st.uidnext, st.modseq);
 	buf_clear(&im->now_raw);
 	if (!buf_add_view(&im->now_raw, f->raw)) {

@@ -286,6 +286,7 @@ static void take_status(struct listing *to, const struct imap_response *r)
 {
 	struct folder *f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
 	const struct imap_node *list = imap_node_at(r->args, 1);
+	uint64_t uidvalidity, uidnext, modseq;
 	struct cursor cursor;
 
 	if (!f || f->has_glance || !list || list->kind != IMAP_NODE_LIST)
@@ -293,9 +294,11 @@ static void take_status(struct listing *to, const struct imap_response *r)
 	f->has_glance = true;
 	f->messages = status_number(list->child, "MESSAGES");
 	f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
-	imap_cursor_print(&cursor, status_number(list->child, "UIDVALIDITY"),
-	    status_number(list->child, "UIDNEXT"), status_number(list->child, "HIGHESTMODSEQ"));
-	if (status_number(list->child, "HIGHESTMODSEQ")) /* else it says nothing about flags */
+	uidvalidity = status_number(list->child, "UIDVALIDITY");
+	uidnext = status_number(list->child, "UIDNEXT");
+	modseq = status_number(list->child, "HIGHESTMODSEQ");
+	imap_cursor_print(&cursor, uidvalidity, uidnext, modseq);
+	if (uidvalidity && uidnext && modseq) /* else it says nothing about ids, or about flags */
 		f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
 }
 

@@ -110,6 +110,8 @@ struct imap {
 	struct buf selected; /* raw name; empty = none */
 	bool selected_write;
 	bool exists_told;
+	/* Stands for a UIDVALIDITY that is not told: then UIDs mean nothing to another session. */
+	uint64_t incarnation;
 	uint64_t exists, uidvalidity, uidnext, modseq;
 	uint64_t
 	    lasting; /* messages that were there when it was selected and are not expunged since */

@@ -4,9 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "connect/imap/imap.h"
+
+/* No UIDVALIDITY of RFC 3501 (32 bits), and never twice the same. */
+static uint64_t new_incarnation(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return UINT64_C(1) << 62 | ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec);
+}
 
 static int connect_once(struct imap *im, const struct conn_target *target, struct err *e)
 {
@@ -47,6 +57,7 @@ int imap_open(
 
 	im->at = at;
 	im->env = *env;
+	im->incarnation = new_incarnation();
 	im->fetch_last = &im->fetch_first;
 	im->append_last = &im->append_first;
 	buf_init(&im->selected, 4096);
@@ -152,6 +163,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 		return -1;
 	}
 	im->lasting = im->exists;
+	im->uidvalidity = im->uidvalidity ? im->uidvalidity : im->incarnation;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
 }
 
