@@ -416,7 +416,9 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	    .flags = l->flags,
 	    .origin = options->source->identity,
 	    .secret = context->secret,
-	    .secret_arg = context->secret_arg};
+	    .secret_arg = context->secret_arg,
+	    .note = context->watch->note,
+	    .note_arg = context->watch->arg};
 	return ledger_open(&l->ledger, context->store, options->source->identity,
 	    options->destination->identity, l->flags, context->hook, e);
 }

@@ -66,7 +66,9 @@ int pair_open(struct pair *p, const struct flow_options *options,
 	p->env = (struct connect_env){.origin = options->source->identity,
 	    .waits = context->waits,
 	    .secret = context->secret,
-	    .secret_arg = context->secret_arg};
+	    .secret_arg = context->secret_arg,
+	    .note = context->watch->note,
+	    .note_arg = context->watch->arg};
 	flags_table_new(&p->env.flags);
 	return 0;
 }

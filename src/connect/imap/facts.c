@@ -344,18 +344,49 @@ static int fetch(struct sweep *w, const struct changes_ask *ask, const char *set
 	return fetch_once(w, ask, set, e);
 }
 
+/* QQ and PMDF refuse 1:1. */
+static void write_range(char *out, size_t size, uint64_t low, uint64_t high)
+{
+	if (low == high)
+		snprintf(out, size, "%" PRIu64, low);
+	else
+		snprintf(out, size, "%" PRIu64 ":%" PRIu64, low, high);
+}
+
+/* The answer in hand is only for the UIDs below *BELOW down to this one, which takes the place of
+ * *BELOW (RFC 9738 §3). False = it is whole, or does not get on. */
+static bool is_partial(const struct imap *im, uint64_t *below)
+{
+	const struct imap_response *r = &im->reader.response;
+	uint64_t uid;
+
+	if (!view_is_nocase(r->code, "MESSAGELIMIT") ||
+	    imap_node_number(imap_node_at(r->code_args, 1), &uid) || uid >= *below)
+		return false;
+	*below = uid;
+	return true;
+}
+
+static int fetch_flags(struct sweep *w, uint64_t high, struct err *e)
+{
+	struct imap_command c;
+	char set[60];
+
+	write_range(set, sizeof(set), 1, high);
+	imap_command_start(w->im, &c, "UID FETCH");
+	imap_command_add(&c, "%s (UID FLAGS)", set);
+	return imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e);
+}
+
 /* Of the messages before the cursor nothing but the flags; the others follow as a whole. */
 static int fetch_brief(struct sweep *w, struct err *e)
 {
-	struct imap_command c;
+	uint64_t below = w->brief_below;
 
-	imap_command_start(w->im, &c, "UID FETCH");
-	/* QQ and PMDF refuse 1:1 */
-	imap_command_add(&c,
-	    w->brief_below > 2 ? "1:%" PRIu64 " (UID FLAGS)" : "%" PRIu64 " (UID FLAGS)",
-	    w->brief_below - 1);
-	if (imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e))
-		return -1;
+	do {
+		if (fetch_flags(w, below - 1, e))
+			return -1;
+	} while (is_partial(w->im, &below) && below > 1);
 	w->least_uid = w->brief_below;
 	w->brief_below = 0;
 	return 0;
@@ -443,10 +474,12 @@ static bool plan_sweep(struct sweep *w, const struct changes_ask *ask, struct ch
 	return !since || told->reset || plan_since(w, ask, told, uidnext, modseq);
 }
 
+/* All from the least UID on; what a limited answer left out is asked for in turn. */
 static int sweep(
     struct sweep *w, const struct changes_ask *ask, struct changes_told *told, struct err *e)
 {
-	char set[40];
+	uint64_t below = UINT64_MAX;
+	char set[60];
 
 	if (w->brief_below && fetch_brief(w, e))
 		return -1;
@@ -455,6 +488,11 @@ static int sweep(
 	    w->least_uid);
 	if (fetch(w, ask, set, e))
 		return -1;
+	while (is_partial(w->im, &below) && below > w->least_uid) {
+		write_range(set, sizeof(set), w->least_uid, below - 1);
+		if (fetch(w, ask, set, e))
+			return -1;
+	}
 	told->gone_told = w->vanished && !w->unclear;
 	return 0;
 }
@@ -473,6 +511,23 @@ static int learn_uidnext(struct imap *im, const struct folder *f, struct err *e)
 		   : 0;
 }
 
+/* What is not shown cannot be copied; nobody but the user can tell whether there is more. */
+static void tell_if_capped(const struct imap *im, const struct folder *f)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	char text[400];
+
+	if (!(im->quirks & QUIRK_SHOWS_NEWEST) || !imap_looks_capped(im->exists) || !im->env.note ||
+	    im->at->side != ERR_SOURCE)
+		return;
+	snprintf(text, sizeof(text),
+	    "%s shows just %" PRIu64
+	    " messages of %.200s: if there are more, lift its limit (Gmail: IMAP settings; Yahoo: "
+	    "use export.imap.mail.yahoo.com)",
+	    im->at->host, im->exists, folder_display(&scratch, f->parts, f->depth));
+	im->env.note(im->env.note_arg, text);
+}
+
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e)
 {
@@ -484,6 +539,7 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 		return -1;
 	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
 	told->total = im->exists;
+	tell_if_capped(im, f);
 	if (ask->count)
 		return fetch_ids(&w, ask, e);
 	if (ask->only_ids) {

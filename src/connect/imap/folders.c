@@ -331,12 +331,12 @@ static int try_list(
 	return e->scope == ERR_FOLDER ? 1 : -1;
 }
 
-/* There is an INBOX always (RFC 3501 §5.1), but "*" does not show it everywhere. */
+/* There is an INBOX always (RFC 3501 §5.1), but "*" does not show it everywhere. As try_list. */
 static int list_inbox(struct imap *im, struct folder_list *out, struct err *e)
 {
 	if (folder_list_role(out, ROLE_INBOX))
 		return 0;
-	return try_list(im, out, "LIST \"\" INBOX", false, e) < 0 ? -1 : 0;
+	return try_list(im, out, "LIST \"\" INBOX", false, e);
 }
 
 /* Either the last rung was refused, with words, or nothing was listed at all. */
@@ -473,9 +473,11 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 		if (!result)
 			result = try_list(im, out, "LSUB \"\" \"*\"", true, e) < 0 ? -1 : 0;
 	}
-	if (result)
-		return result == 1 ? no_folders(im, refused, e) : -1;
-	return list_inbox(im, out, e) || add_objects(im, out, e) ? -1 : 0;
+	if (result >= 0 && !refused)
+		result = list_inbox(im, out, e);
+	if (result < 0)
+		return -1;
+	return !out->count ? no_folders(im, refused, e) : add_objects(im, out, e);
 }
 
 /* ---- CREATE and RENAME ---- */
