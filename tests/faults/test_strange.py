@@ -592,5 +592,153 @@ class Selecting(Strange):
         self.then(stage)
 
 
+def children(pid):
+    return [int(child) for child in pathlib.Path("/proc/%d/task/%d/children" % (pid, pid)).read_text("ascii").split()]
+
+
+def high_water(pid):
+    """The most memory a process ever had, in bytes."""
+    found = re.search(r"VmHWM:\s*(\d+) kB", pathlib.Path("/proc/%d/status" % pid).read_text("ascii"))
+    return int(found.group(1)) * 1024 if found else 0
+
+
+def sanitized():
+    """Is the program built to check itself? Then its memory tells nothing."""
+    return b"libasan" in subprocess.run(["ldd", GODWIT], capture_output=True, check=False).stdout
+
+
+class Hostile(Strange):
+    """Servers that want our memory, our time, or somebody else's host: bounded, one error, and the next run goes on."""
+
+    ENDLESS = {
+        "ok": (b"* OK Still here\r\n" * 1000,),
+        "capability": (b"* CAPABILITY IMAP4rev1 " + b" ".join(b"AUTH=%031d" % n for n in range(3000)) + b"\r\n",),
+        "namespace": (b"* NAMESPACE (" + b'("%s" "/")' % (b"p" * 500) * 1500 + b") NIL NIL\r\n",),
+        "namespaces": (b"* NAMESPACE (" + b'("" "/")' * 100000 + b") NIL NIL\r\n",),
+        "id": (b'* ID ("name" "' + b"x" * 900000 + b'")\r\n',),
+        "line": (b"* OK ", b"x" * 65536),
+        "lists": (b"* X (", b"(a)" * 20000),
+        "nested": (b"* X " + b"(" * 60000 + b"\r\n",),
+        "flags": (b"* FLAGS (" + b" ".join(b"keyword%06d" % n for n in range(60000)) + b")\r\n",),
+        "literal": (b"* X {900000}\r\n" + b"x" * 900000 + b"\r\n",),
+        "literals": (b"* X ", b"{1000}\r\n" + b"x" * 1000 + b" "),
+        "huge literal": (b"* X {9223372036854775807}\r\n", b"x" * 65536),
+        "impossible literal": (b"* X {18446744073709551616}\r\n", b"x" * 65536),
+        "body": (b"* 1 FETCH (UID 1 BODY[] {9223372036854775807}\r\n", b"x" * 65536),
+        "bye": (b"* BYE Go away\r\n" * 1000,),
+        "exists": (b"* 4000000000 EXISTS\r\n" * 1000,),
+        "vanished": (b"* VANISHED 1:4294967295\r\n" * 1000,),
+        "search": (b"* SEARCH" + b" 4294967295" * 80000 + b"\r\n",),
+        "go on": (b"+ go on\r\n" * 1000,),
+        "nothing": (b"\r\n\0\0" * 10000,),
+    }
+
+    def endless(self, stage, first, rest, limit=600):
+        """What the call sends until nobody listens; what the worker's memory was at most goes to stage.peak."""
+        stage.peak = stage.sent = 0
+
+        def call(session, command):
+            data = first(0) if callable(first) else first
+            try:
+                while stage.sent < limit << 20:
+                    session.link.send(data)
+                    stage.sent += len(data)
+                    data = rest(stage.sent) if callable(rest) else rest
+                    for pid in children(stage.process.pid) + [stage.process.pid]:
+                        stage.peak = max(stage.peak, high_water(pid))
+            except OSError:
+                raise stages.fakeimap.Cut() from None
+            raise stages.fakeimap.Cut()
+        return call
+
+    def attack(self, side, event, first, rest=None, mailbox=None, times="1", **given):
+        stage = self.one_end(side, dict({"script": "on %s %s: call endless" % (event, times)}, **given),
+                             mailbox if mailbox is not None else mails(3) + mails(2, "Box"))
+        getattr(stage, side).calls["endless"] = self.endless(stage, first, rest or first)
+        run = stage.copy("--timeout", "5")
+        if not sanitized():
+            self.assertLess(stage.peak, PEAK, "%d MiB of memory after %d MiB sent" % (stage.peak >> 20, stage.sent >> 20))
+        self.assertLess(stage.sent >> 20, 600, "it listened to all of it: %s" % run)
+        self.assertFalse(any(ord(c) < 32 and c not in "\r\n\t" for c in run.err))
+        self.assertFalse(stage.at_destination() - stage.at_source(), "doubled, or foreign")
+        if run.code:
+            self.calm(stage)
+            self.check_exact(stage, stage.copy())
+        else:
+            self.check_exact(stage, run)
+        return stage, run
+
+    def test_at_login(self):
+        """Before and while it is asked who it is: one connection's error, or, where it came once, nothing lost."""
+        self.each(lambda side, event, kind: self.attack(side, event, *self.ENDLESS[kind]), at_once=3,
+                  side=SIDES, event=("CAPABILITY", "NAMESPACE"),
+                  kind=("ok", "capability", "namespace", "namespaces", "id", "line", "literal", "huge literal"))
+
+    def test_anything_anywhere(self):
+        self.each(lambda event, kind: self.attack("source", event, *self.ENDLESS[kind]), at_once=3,
+                  event=("LIST", "FETCH-META"), kind=sorted(self.ENDLESS))
+
+    def test_at_the_destination(self):
+        self.each(lambda event, kind: self.attack("destination", event, *self.ENDLESS[kind]), at_once=3,
+                  event=("APPEND", "EXAMINE"),
+                  kind=("ok", "go on", "line", "literal", "huge literal", "body", "nested", "exists", "vanished"))
+
+    def test_folders_without_end(self):
+        """Millions of them, long ones, deep ones, and STATUS data that is kept."""
+        def names(make):
+            def lines(sent):
+                base = sent * 7
+                return b"".join(make(base + n) for n in range(200))
+            return lines
+        kinds = (
+            names(lambda n: b'* LIST () "/" "folder %d"\r\n' % n),
+            lambda sent: b'* LIST () "/" "%d%s"\r\n' % (sent, b"x" * 100000),
+            lambda sent: b'* LIST () "/" "%d%s"\r\n' % (sent, b"/a" * 50000),
+            lambda sent: b"* LIST (%s) \"/\" x%d\r\n" % (b"\\Sent " * 100000, sent),
+            lambda sent: b'* STATUS INBOX (MESSAGES 1 UIDNEXT 1 UIDVALIDITY 1 HIGHESTMODSEQ 1 MAILBOXID (%s))\r\n' % (b"i" * 100000))
+        self.each(lambda side, kind: self.attack(side, "LIST", kinds[kind], kinds[kind], times="*"), at_once=3,
+                  side=SIDES, kind=range(len(kinds)))
+
+    def test_long_name(self):
+        """A folder whose name has 100 kB: it is refused or carried, named, and the others arrive."""
+        def one(name):
+            stage = self.one_end("source", {}, mails(3) + mails(2, "Box"))
+            stage.source.script("on LIST *: call long")
+
+            def long(session, command):
+                session.link.send(b'* LIST () "/" "' + name + b'"\r\n')
+            stage.source.calls["long"] = long
+            run = stage.copy()
+            self.assertEqual(run.code, 1, str(run))
+            self.assertEqual(sum(run.causes().values()), 1, str(run))
+            self.assertEqual(stage.difference(), "", str(run))
+        self.each(one, name=(b"x" * 100000, b"/a" * 50000, b"\xc3\xa4" * 50000, b"\x1b[31m" * 20000))
+
+    def test_messages_without_end(self):
+        """FETCH lines for more messages than are counted, or as many as it claims there are; keywords without end."""
+        def fetch(sent):
+            return b"".join(b"* 1 FETCH (UID %d FLAGS () INTERNALDATE \"01-Jan-2020 10:00:00 +0000\" RFC822.SIZE 9)\r\n"
+                            % (10 + sent + n) for n in range(500))
+
+        def keywords(sent):
+            return b"".join(b"* 1 FETCH (UID %d FLAGS (%s) INTERNALDATE \"01-Jan-2020 10:00:00 +0000\" RFC822.SIZE 9)\r\n"
+                            % (10 + sent + n, b"k%d-%d" % (sent, n) + b"x" * 900) for n in range(100))
+        self.each(lambda lines, exists: self.attack("source", "FETCH-META", lines, lines, times="*", script=
+                  'on EXAMINE *: replace "[0-9]+ EXISTS" "%s EXISTS"\non FETCH-META *: call endless' % exists),
+                  at_once=3, lines=(fetch, keywords), exists=("3", "50000000"))
+
+    def test_foreign_answers(self):
+        """Answers to no command, to one of later, to one of earlier: never believed."""
+        def one(side, event, line):
+            stage = self.one_end(side, {"script": 'on %s 1: extra "%s"' % (event, line)}, mails(3) + mails(2, "Box"))
+            run = stage.copy()
+            self.check_exact(stage, run)
+            self.check_idle(stage)
+        self.each(one, side=("source",), event=("LIST", "EXAMINE", "FETCH-BODY"),
+                  line=("g99 OK later", "g1 OK earlier", "x OK", "* 1 FETCH (BODY[] {3}\\r\\nabc)"))
+        self.each(one, side=("destination",), event=("LIST", "EXAMINE", "APPEND"),
+                  line=("g99 OK later", "g1 OK earlier", "x OK", "+ go on"))
+
+
 if __name__ == "__main__":
     unittest.main()

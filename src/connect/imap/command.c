@@ -177,9 +177,9 @@ static int not_imap(struct imap *im, struct err *e)
 	return -1;
 }
 
-#define CHATTER_MAX 1000000u    /* untagged responses to one command, beyond two a message */
-#define LAST_WORDS 1000u        /* responses behind a BYE */
-#define MESSAGES_MAX 100000000u /* in one folder */
+#define MESSAGES_MAX 20000000u  /* in one folder */
+#define CHATTER_MAX (64u << 20) /* bytes of answers, without bodies, before a command is done ... */
+#define CHATTER_EACH 1024u      /* ... and as many more a message */
 #define UNASKED_MAX (16u << 20) /* bytes of a body that nobody asked for */
 
 /* A response has come: may it go on? Nobody can make us listen for ever, or count beyond reason. */
@@ -191,17 +191,15 @@ static int note_response(struct imap *im, struct err *e)
 	note_exists(im, r);
 	if (im->exists > MESSAGES_MAX)
 		return imap_broken(im, e, "the number of messages it counts cannot be meant");
-	im->chatter = r->kind == IMAP_TAGGED ? 0 : im->chatter + 1;
+	if (r->kind == IMAP_TAGGED)
+		im->chatter = 0;
 	if (r->status == IMAP_BYE)
 		note_bye(im);
-	if (was_bye && (r->status == IMAP_BYE || im->chatter > LAST_WORDS)) {
-		if (e) /* Yahoo and Yandex: "* BYE" without end */
-			*e = im->bye_err;
-		return -1;
-	}
-	if (im->chatter > CHATTER_MAX + 2 * im->exists)
-		return imap_broken(im, e, "it talks without end and answers nothing");
-	return 0;
+	if (!was_bye || r->status != IMAP_BYE)
+		return 0;
+	if (e) /* Yandex: "* BYE" without end */
+		*e = im->bye_err;
+	return -1;
 }
 
 void imap_release_event(struct imap *im)
@@ -212,35 +210,46 @@ void imap_release_event(struct imap *im)
 	conn_take(im->conn, taken);
 }
 
+/* What is at hand. 1 = *event, 0 = more is needed, -1. */
+static int feed(struct imap *im, enum imap_event *event, struct err *e)
+{
+	struct view bytes = conn_peek(im->conn);
+
+	if (!bytes.len)
+		return 0;
+	*event = imap_reader_feed(&im->reader, bytes, &im->taken);
+	if (*event == IMAP_EVENT_BAD)
+		return not_imap(im, e);
+	im->chatter += *event == IMAP_EVENT_DATA ? 0 : im->taken;
+	if (im->chatter > CHATTER_MAX + CHATTER_EACH * im->exists)
+		return imap_broken(im, e, "it talks without end and answers nothing");
+	if (*event == IMAP_EVENT_RESPONSE && note_response(im, e))
+		return -1;
+	return *event != IMAP_EVENT_MORE;
+}
+
+/* Behind a BYE nothing is waited for: some servers never close, so that we must. */
+static int await_bytes(struct imap *im, struct err *e)
+{
+	if (!im->bye)
+		return conn_need(im->conn, e);
+	if (e)
+		*e = im->bye_err;
+	return -1;
+}
+
 int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 {
-	struct err trouble;
+	int got;
 
 	for (;;) {
-		struct view bytes;
-
 		imap_release_event(im);
-		bytes = conn_peek(im->conn);
-		if (bytes.len) {
-			*event = imap_reader_feed(&im->reader, bytes, &im->taken);
-			if (*event == IMAP_EVENT_BAD)
-				return not_imap(im, e);
-			if (*event == IMAP_EVENT_RESPONSE && note_response(im, e))
-				return -1;
-			if (*event != IMAP_EVENT_MORE)
-				return 0;
-			imap_release_event(im);
-		}
-		if (im->bye) { /* some never close, and wait for us to do it */
-			if (e)
-				*e = im->bye_err;
+		got = feed(im, event, e);
+		if (got)
+			return got < 0 ? -1 : 0;
+		imap_release_event(im);
+		if (await_bytes(im, e))
 			return -1;
-		}
-		if (conn_need(im->conn, &trouble)) {
-			if (e)
-				*e = trouble;
-			return -1;
-		}
 	}
 }
 

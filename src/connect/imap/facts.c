@@ -126,7 +126,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 
 /* ---- facts ---- */
 
-#define GONE_MAX 200000u /* ids told as gone in one sweep */
+#define GONE_MAX 200000u         /* ids told as gone in one sweep */
+#define KEYWORDS_MAX (32u << 20) /* bytes of all sets of keywords of an account */
 
 struct sweep {
 	struct imap *im;
@@ -207,6 +208,16 @@ static bool is_wanted(const struct sweep *w, const struct imap_node *first, uint
 	       (imap_node_value(first, "RFC822.SIZE") || imap_node_value(first, "INTERNALDATE"));
 }
 
+static int too_many_keywords(struct imap *im, struct err *e)
+{
+	err_set(e, CAUSE_PROTOCOL, ERR_MAILBOX,
+	    "%s invents keywords without end; no more than %u MiB of them are carried",
+	    im->at->host, KEYWORDS_MAX >> 20);
+	if (e)
+		e->side = im->at->side;
+	return -1;
+}
+
 static int tell_fact(struct sweep *w, const struct imap_node *first, uint64_t uid, struct err *e)
 {
 	struct fact fact = {.partial = w->brief_below > 0};
@@ -219,6 +230,8 @@ static int tell_fact(struct sweep *w, const struct imap_node *first, uint64_t ui
 	imap_node_number(imap_node_value(first, "RFC822.SIZE"), &fact.size);
 	fact.date.known = !imap_date_parse(imap_node_text(imap_node_value(first, "INTERNALDATE")),
 	    &fact.date.instant, &fact.date.zone);
+	if (flags_table_size(w->im->env.flags) > KEYWORDS_MAX)
+		return too_many_keywords(w->im, e);
 	fact.flags = node_flags(w->im, imap_node_value(first, "FLAGS"));
 	fact.object = fact_object(w->im, first);
 	fact_body(w, first, &fact);

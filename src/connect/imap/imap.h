@@ -96,7 +96,7 @@ struct imap {
 	bool clear;       /* before STARTTLS: what is said now may be anybody's, and is not shown */
 	bool brief;       /* introduced with the least that will do: it hung up on more */
 	bool introducing; /* logged in, and being asked the first questions */
-	uint64_t chatter; /* untagged responses since the last tagged one */
+	uint64_t chatter; /* bytes said since the last tagged answer, bodies not counted */
 	struct imap_namespace namespaces[IMAP_NAMESPACES];
 	size_t namespace_count;
 	char delimiter; /* of the personal namespace */
