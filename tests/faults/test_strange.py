@@ -592,6 +592,72 @@ class Selecting(Strange):
         self.then(stage)
 
 
+class IntoMaildir(Strange):
+    """Hostile names, and a Maildir that somebody prepared: nothing is written outside of it."""
+
+    NAMES = ("..", ".", "../../outside", "/etc/passwd", "a/../../b", "~root", "cur", "new", "tmp", "tmp/x", "a/cur", ".a",
+             "a\x1b]0;x\x07", "maildirfolder", "dovecot-uidlist", "courierimapkeywords", "subscriptions",
+             "x" * 300, "y/" * 120 + "y", "&AC8-", "&AC4ALg-", "%2e%2e", "con:2,S")
+
+    def run_into(self, stage, layout):
+        box = os.path.join(stage.directory, "above", "box")
+        os.makedirs(box, exist_ok=True)
+        words = stage.command()
+        words[-1] = "maildir:%s?layout=%s" % (box, layout)
+        begun = time.monotonic()
+        stage.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=subprocess.PIPE, start_new_session=True)
+        return box, stage.finish(stage.process, begun)
+
+    def outside(self, stage, box):
+        """What lies in the stage's directory, but for the Maildir's and the state's own."""
+        found = set()
+        for top, names, files in os.walk(stage.directory):
+            names[:] = [name for name in names if os.path.join(top, name) not in (box, stage.state_dir)]
+            found.update(os.path.join(top, name) for name in names + files)
+        return found
+
+    def test_names(self):
+        def one(layout, delimiter):
+            stage = self.stage([Mail("INBOX", text("in"), [], EPOCH)], source={"delimiter": delimiter})
+            names = [name.replace("/", delimiter) for name in self.NAMES]
+            for n, name in enumerate(names):
+                stage.source.add(name, text(n), [], EPOCH + n)
+            stage.source.script("on LIST *: call hostile")
+
+            def hostile(session, command):
+                session.link.send(b'* LIST () "/" "a\0b"\r\n* LIST () NIL "../../../above/x"\r\n')
+            stage.source.calls["hostile"] = hostile
+            box, run = self.run_into(stage, layout)
+            self.assertIn(run.code, (0, 1), str(run))
+            self.assertLessEqual({os.path.basename(path) for path in self.outside(stage, box)}, {"above", "password"})
+            inside = list(os.walk(box))
+            kept = [path for top, _, files in inside for path in files if os.path.basename(top) in ("cur", "new")]
+            lost = sum(run.causes()[cause] for cause in ("folder-refused", "folder-gone"))
+            self.assertGreaterEqual(len(kept) + lost, len(names) + 1, str(run))
+            self.assertFalse([name for _, dirs, files in inside for name in dirs + files if any(ord(c) < 32 for c in name)],
+                             "control characters in file names")
+        self.each(one, layout=("maildir++", "fs"), delimiter=("/", ".", "\\"))
+
+    def test_links(self):
+        """The cur, new or tmp of a folder is a link to somewhere else: nothing is put there."""
+        def one(layout, what):
+            stage = self.stage(mails(2) + mails(2, "Box"))
+            box = os.path.join(stage.directory, "above", "box")
+            folder = os.path.join(box, ".Box" if layout == "maildir++" else "Box")
+            outside = os.path.join(stage.directory, "outside")
+            for part in ("cur", "new", "tmp"):
+                os.makedirs(os.path.join(box, part))
+                os.makedirs(os.path.join(outside, part))
+                if part != what:
+                    os.makedirs(os.path.join(folder, part))
+            os.symlink(os.path.join(outside, what), os.path.join(folder, what))
+            _, run = self.run_into(stage, layout)
+            self.assertEqual([files for _, _, files in os.walk(outside) if files], [], "written outside: %s" % run)
+            self.assertEqual(sum(len(os.listdir(os.path.join(box, part))) for part in ("new", "cur")), 2, str(run))
+        self.each(one, layout=("maildir++", "fs"), what=("cur", "new", "tmp"))
+
+
 def children(pid):
     return [int(child) for child in pathlib.Path("/proc/%d/task/%d/children" % (pid, pid)).read_text("ascii").split()]
 

@@ -146,9 +146,8 @@ static void note_vanished(struct imap *im, const struct imap_response *r)
 
 static void note_exists(struct imap *im, const struct imap_response *r)
 {
-	if (r->has_number && view_is_nocase(r->name, "EXISTS")) {
-		/* taken for nothing, a number that is none would make a folder look empty */
-		im->exists = r->odd_number ? UINT64_MAX : r->number;
+	if (r->has_number && !r->odd_number && view_is_nocase(r->name, "EXISTS")) {
+		im->exists = r->number;
 		im->exists_told = true;
 	} else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
 		   r->number <= im->exists && im->lasting) {

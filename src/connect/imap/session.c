@@ -154,7 +154,7 @@ int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct
 			e->cause = CAUSE_FOLDER_GONE;
 		return -1;
 	}
-	if (!im->exists_told) { /* a folder that looks empty must be empty */
+	if (!im->exists_told) { /* not told, or in no number: it shall not look empty */
 		err_set(e, CAUSE_FOLDER_GONE, ERR_FOLDER,
 		    "%s opens the folder and does not say how many messages it holds",
 		    im->at->host);
