@@ -156,6 +156,24 @@ class Greeting(Strange):
         self.check_error(stage.copy(), 12, stage.user)
         self.assertLessEqual(stage.source.count("AUTHENTICATE"), 2, "tried again: accounts get locked")
 
+    def test_token_runs_out(self):
+        """In the middle of the run: the command is asked for another one, and the work goes on."""
+        stage = self.one_end("source", {"caps": FULL + " AUTH=XOAUTH2", "script": "on FETCH-BODY 1: call expire; drop"})
+        token = os.path.join(stage.directory, "token")
+        pathlib.Path(token).write_text("first\n", encoding="ascii")
+        account = stage.source.world.account(stage.user)
+        account.password = "first"
+
+        def expire(session, command):
+            account.password = "second"
+            pathlib.Path(token).write_text("second\n", encoding="ascii")
+        stage.source.calls["expire"] = expire
+        stage.words[:2] = ["--source-password-command", "cat " + token]
+        urls = [stage.urls()[0] + "&auth=xoauth2", stage.urls()[1]]
+        stage.urls = lambda: urls
+        self.check_exact(stage, stage.copy())
+        self.assertEqual(stage.source.count("AUTHENTICATE"), 2)
+
     def test_challenges_without_end(self):
         def one(mechanism):
             stage = self.one_end("source", {"caps": "IMAP4rev1 SASL-IR AUTH=" + mechanism,
