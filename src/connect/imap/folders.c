@@ -175,6 +175,8 @@ struct listing {
 	struct imap *im;
 	struct folder_list *out;
 	size_t names; /* bytes so far */
+	/* By hash of the raw name: place in out->folders and one, 0 = free. NULL = not used */
+	uint32_t *slots;
 	bool lsub;
 	bool flood; /* more folders, or longer names, than anybody has */
 };
@@ -194,11 +196,37 @@ static void take_attribute(struct folder *f, struct view attribute)
 	}
 }
 
-/* INBOX and Inbox are one (RFC 3501 §5.1), whatever is listed. */
-static struct folder *find_folder(struct folder_list *l, struct view raw)
-{
-	const struct folder *f = folder_list_find(l, raw);
+#define SLOTS (1u << 17) /* more than twice as many as folders */
 
+/* The slot of that name, or the free one where it belongs. */
+static uint32_t *slot_of(const struct listing *to, struct view raw)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < raw.len; i++)
+		hash = (hash ^ (unsigned char)raw.data[i]) * 16777619u;
+	for (uint32_t at = (hash ^ hash >> 15) % SLOTS;; at = (at + 1) % SLOTS)
+		if (!to->slots[at] || view_eq(to->out->folders[to->slots[at] - 1].raw, raw))
+			return &to->slots[at];
+}
+
+static void start_slots(struct listing *to)
+{
+	to->slots = mem_new(SLOTS, sizeof(*to->slots));
+	for (size_t i = 0; i < to->out->count; i++)
+		*slot_of(to, to->out->folders[i].raw) = (uint32_t)i + 1;
+}
+
+/* INBOX and Inbox are one (RFC 3501 §5.1), whatever is listed. */
+static struct folder *find_folder(const struct listing *to, struct view raw)
+{
+	struct folder_list *l = to->out;
+	const struct folder *f = NULL;
+
+	if (!to->slots)
+		f = folder_list_find(l, raw);
+	else if (*slot_of(to, raw))
+		f = &l->folders[*slot_of(to, raw) - 1];
 	if (!f && view_is_nocase(raw, "INBOX"))
 		f = folder_list_role(l, ROLE_INBOX);
 	return f ? &l->folders[f - l->folders] : NULL;
@@ -235,7 +263,7 @@ static void take_list(struct listing *to, const struct imap_response *r)
 		raw.len--; /* Exchange, UW: "Public Folders/" */
 	if (!raw.len)
 		return;
-	f = find_folder(to->out, raw);
+	f = find_folder(to, raw);
 	if (to->lsub) { /* \Noselect: not subscribed itself, only something below it */
 		if (f && !has_attribute(attributes, "\\Noselect"))
 			f->subscribed = true;
@@ -248,6 +276,7 @@ static void take_list(struct listing *to, const struct imap_response *r)
 			return;
 		f = folder_list_add(to->out);
 		f->raw = arena_copy(&to->out->arena, raw);
+		*slot_of(to, f->raw) = (uint32_t)to->out->count;
 		name_folder(to->im, f, &to->out->arena, split);
 		f->selectable = true;
 	}
@@ -284,7 +313,7 @@ static struct view status_object(const struct imap *im, const struct imap_node *
 
 static void take_status(struct listing *to, const struct imap_response *r)
 {
-	struct folder *f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
+	struct folder *f = find_folder(to, imap_node_text(imap_node_at(r->args, 0)));
 	const struct imap_node *list = imap_node_at(r->args, 1);
 	uint64_t uidvalidity, uidnext, modseq;
 	struct cursor cursor;
@@ -302,6 +331,17 @@ static void take_status(struct listing *to, const struct imap_response *r)
 		f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
 }
 
+/* That is no accident: another connection would bring the same. */
+static int listed_too_much(struct imap *im, struct err *e)
+{
+	imap_broken(im, e, "it lists folders without end");
+	if (e) {
+		e->scope = ERR_MAILBOX;
+		e->next = ERR_GIVE_UP;
+	}
+	return -1;
+}
+
 static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct listing *to = arg;
@@ -312,9 +352,7 @@ static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 		take_list(to, r);
 	else if (view_is_nocase(r->name, "STATUS") && !to->lsub)
 		take_status(to, r);
-	if (to->flood)
-		return imap_broken(to->im, e, "it lists folders without end");
-	return 0;
+	return to->flood ? listed_too_much(to->im, e) : 0;
 }
 
 /* One rung: 0 = listed, 1 = the server would not, -1 = worse. Nothing listed counts as would not
@@ -324,9 +362,13 @@ static int try_list(
 {
 	struct listing to = {.im = im, .out = out, .lsub = lsub};
 	struct imap_command c;
+	int failed;
 
+	start_slots(&to);
 	imap_command_start(im, &c, verb);
-	if (!imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e))
+	failed = imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e);
+	free(to.slots);
+	if (!failed)
 		return out->count || lsub ? 0 : 1;
 	return e->scope == ERR_FOLDER ? 1 : -1;
 }
@@ -398,7 +440,7 @@ static int take_object(void *arg, const struct imap_response *r, struct err *e)
 	(void)e;
 	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
 		return 0;
-	f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
+	f = find_folder(to, imap_node_text(imap_node_at(r->args, 0)));
 	if (f && !f->object.len)
 		f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
 	return 0;
