@@ -230,7 +230,7 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 	r->done[index] = true;
 	if (i->state != INTENT_UNLOCATED) {
 		l->summary->items_stored++;
-	l->settled++;
+		l->settled++;
 		l->summary->items_resolved++;
 		l->summary->bytes_stored += i->identity.size;
 		job->stored_now++;

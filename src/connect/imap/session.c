@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "connect/imap/imap.h"
@@ -12,10 +11,7 @@
 /* No UIDVALIDITY of RFC 3501 (32 bits), and never twice the same. */
 static uint64_t new_incarnation(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return UINT64_C(1) << 62 | ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec);
+	return UINT64_C(1) << 62 | ((uint64_t)clock_wall() << 24 ^ (uint64_t)clock_ms());
 }
 
 static int connect_once(struct imap *im, const struct conn_target *target, struct err *e)
