@@ -224,8 +224,8 @@ struct connect_env {
 	int (*secret)(
 	    void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e);
 	void *secret_arg;
-	/* Optional: for the progress, what a server asks for: HOST "asks to go slower". */
-	void (*note)(void *arg, const char *host, const char *what);
+	/* Optional: a sentence for the progress ("HOST asks to go slower"). */
+	void (*note)(void *arg, const char *text);
 	void *note_arg;
 	struct record *record; /* what passes is told there (record.h); NULL = nowhere */
 };

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "flow/lane.h"
+#include "flow/mend.h"
 
-#define LINK_TRIES 6        /* in a row without an item stored */
 #define RESETS 3            /* how often a folder may be made anew under our hands */
 #define MOVES_AMONG 100000u /* a new folder of more messages is not searched for moved ones */
 
@@ -70,17 +70,16 @@ static void lane_disconnect(struct lane *l, struct folder_job *job)
 /* After an error of scope link: may it be tried again? Then wait as long as is due. */
 static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct err *e)
 {
-	int wait_s;
+	char note[MEND_NOTE_SIZE];
+	int delay_s = mend_delay(e, l->connected_once, tries);
 
-	if (e->scope != ERR_LINK || (e->next != ERR_RETRY && e->next != ERR_WAIT))
+	if (e->scope == ERR_LINK)
+		lane_disconnect(l, job);
+	if (delay_s < 0)
 		return -1;
-	lane_disconnect(l, job);
-	if (!l->connected_once || ++*tries >= LINK_TRIES)
-		return -1;
-	/* at once, then after 1, 2, 4 ... seconds, unless the server named a time */
-	wait_s = e->wait_s ? e->wait_s : *tries == 1 ? 0 : 1 << (*tries - 2);
-	lane_note(l, "%s; connecting again%s", e->text, wait_s ? " in a while" : "");
-	return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
+	mend_note(note, e, delay_s);
+	lane_note(l, "%s", note);
+	return waitset_sleep(l->context->waits, (int64_t)delay_s * 1000, e);
 }
 
 /* ---- the pass ---- */
@@ -178,7 +177,7 @@ static int copy_job(struct lane *l, struct folder_job *job, struct err *e)
 /* Work on one folder, through all its troubles. 0 = done, or failed by itself; -1 = the pass ends. */
 static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct err *e)
 {
-	uint64_t stored = l->summary->items_stored;
+	uint64_t settled = l->settled;
 	unsigned tries = 0;
 	bool lent;
 
@@ -195,8 +194,8 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 			restart_job(l, job);
 			continue;
 		}
-		tries = l->summary->items_stored == stored ? tries : 0;
-		stored = l->summary->items_stored;
+		tries = l->settled == settled ? tries : 0;
+		settled = l->settled;
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&
 		    e->scope == ERR_LINK) {
 			/* logging in works, this folder does not: the others may */
@@ -405,11 +404,6 @@ static int run(struct lane *l, struct err *e)
 	return 0;
 }
 
-static void tell_note(void *arg, const char *host, const char *what)
-{
-	lane_note(arg, "%s %s", host, what);
-}
-
 static int open_lane(struct lane *l, const struct flow_options *options,
     const struct flow_context *context, struct err *e)
 {
@@ -424,10 +418,10 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	l->env = (struct connect_env){.waits = context->waits,
 	    .flags = l->flags,
 	    .origin = options->source->identity,
-	    .note = tell_note,
-	    .note_arg = l,
 	    .secret = context->secret,
 	    .secret_arg = context->secret_arg,
+	    .note = context->watch->note,
+	    .note_arg = context->watch->arg,
 	    .record = context->record};
 	return ledger_open(&l->ledger, context->store, options->source->identity,
 	    options->destination->identity, l->flags, context->hook, e);

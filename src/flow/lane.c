@@ -31,7 +31,7 @@ void lane_exception(struct lane *l, const struct folder_job *job, enum cause cau
 void lane_note(struct lane *l, const char *fmt, ...)
 {
 	const struct flow_watch *watch = l->context->watch;
-	char text[400];
+	char text[500];
 	va_list args;
 
 	va_start(args, fmt);

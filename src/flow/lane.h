@@ -34,6 +34,7 @@ struct lane {
 	int64_t connected_at;
 	bool connected_once;
 	unsigned sessions; /* how often it was connected */
+	uint64_t settled;  /* items stored or refused: a link that brings any gets on */
 	struct folder_list source_folders, target_folders;
 	struct name_map map;
 	struct copy_summary *summary;
@@ -254,14 +255,14 @@ int suspect_give_up(
 
 /* ---- mend.c ---- */
 /* Refused: shall it be wanted again, to be put in other bytes? Then it is AGAIN and climbs. */
-bool mend_climb(
+bool remedy_climb(
     struct lane *l, struct folder_job *job, const struct window *w, struct window_item *item);
 /* Refused for good: what more is to be said of it than the destination's words; may be "". */
-const char *mend_hindrance(
+const char *remedy_hindrance(
     const struct lane *l, const struct window *w, const struct window_item *item);
 /* After next(): W's only item, which climbed, is put in the bytes of its rung. What cannot be is
  * REFUSED, on record and told. */
-int mend_item(struct lane *l, struct folder_job *job, struct window *w, struct err *e);
+int remedy_item(struct lane *l, struct folder_job *job, struct window *w, struct err *e);
 
 /* ---- resolve.c ---- */
 /* Find out what became of the intents on record. Not FINAL: those not found are kept for the end

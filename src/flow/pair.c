@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include "flow/mapping.h"
+#include "flow/mend.h"
 #include "net/wait.h"
-
-#define LINK_TRIES 6 /* in a row without getting on */
 
 /* ---- telling ---- */
 
@@ -37,7 +36,7 @@ void pair_exception(struct pair *p, const struct pair_names *names, enum cause c
 void pair_note(struct pair *p, const char *fmt, ...)
 {
 	const struct flow_watch *watch = p->context->watch;
-	char text[400];
+	char text[500];
 	va_list args;
 
 	va_start(args, fmt);
@@ -68,6 +67,8 @@ int pair_open(struct pair *p, const struct flow_options *options,
 	    .waits = context->waits,
 	    .secret = context->secret,
 	    .secret_arg = context->secret_arg,
+	    .note = context->watch->note,
+	    .note_arg = context->watch->arg,
 	    .record = context->record};
 	flags_table_new(&p->env.flags);
 	return 0;
@@ -119,17 +120,16 @@ int pair_connect(struct pair *p, struct err *e)
 
 int pair_mend(struct pair *p, struct err *e)
 {
-	int wait_s;
+	char note[MEND_NOTE_SIZE];
+	int delay_s = mend_delay(e, p->connected_once, &p->tries);
 
-	if (e->scope != ERR_LINK || (e->next != ERR_RETRY && e->next != ERR_WAIT))
+	if (e->scope == ERR_LINK)
+		disconnect(p);
+	if (delay_s < 0)
 		return -1;
-	disconnect(p);
-	if (!p->connected_once || ++p->tries >= LINK_TRIES)
-		return -1;
-	/* at once, then after 1, 2, 4 ... seconds, unless the server named a time */
-	wait_s = e->wait_s ? e->wait_s : p->tries == 1 ? 0 : 1 << (p->tries - 2);
-	pair_note(p, "%s; connecting again%s", e->text, wait_s ? " in a while" : "");
-	return waitset_sleep(p->context->waits, (int64_t)wait_s * 1000, e);
+	mend_note(note, e, delay_s);
+	pair_note(p, "%s", note);
+	return waitset_sleep(p->context->waits, (int64_t)delay_s * 1000, e);
 }
 
 /* ---- folders ---- */

@@ -233,6 +233,7 @@ static int adopt(struct resolver *r, size_t index, struct candidate *c, struct e
 	l->summary->items_moved += moved;
 	if (!moved && i->state != INTENT_UNLOCATED) {
 		l->summary->items_stored++;
+		l->settled++;
 		l->summary->items_resolved++;
 		l->summary->bytes_stored += i->identity.size;
 		job->stored_now++;

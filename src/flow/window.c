@@ -268,7 +268,7 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 	bool came = item->state == ITEM_READ || item->state == ITEM_STREAM;
 	struct view body;
 
-	if (came && item->rung && mend_item(l, job, w, e))
+	if (came && item->rung && remedy_item(l, job, w, e))
 		return -1;
 	switch (item->state) {
 	case ITEM_READ:
@@ -282,7 +282,7 @@ static int inspect_item(struct lane *l, struct folder_job *job, struct window *w
 		return 0;
 	case ITEM_STREAM:
 		return peek_stream(w, e);
-	case ITEM_REFUSED: /* by mend_item */
+	case ITEM_REFUSED: /* by remedy_item */
 		return 0;
 	case ITEM_GONE:
 		check_doubt_gone(job, item);
@@ -495,18 +495,20 @@ int window_receive(struct lane *l, struct folder_job *job, struct window *w, str
 
 	for (size_t i = 0; i < w->count; i++)
 		if (w->items[i].state == ITEM_REFUSED && !concede(l, &w->items[i]))
-			mend_climb(l, job, w, &w->items[i]);
+			remedy_climb(l, job, w, &w->items[i]);
 	if (ledger_receive(l->ledger, job->memory, w, e))
 		return -1;
 	for (size_t i = 0; i < w->count; i++) {
 		const struct window_item *item = &w->items[i];
 
+		l->settled += item->state == ITEM_STORED || item->state == ITEM_REFUSED;
 		if (item->state == ITEM_STORED)
 			expect_item(l, job, item);
 		if (item->state != ITEM_REFUSED)
 			continue;
 		lane_exception(l, job, item->cause, item->id, item->msgid,
-		    "the destination answered \"%s\"%s", item->reason, mend_hindrance(l, w, item));
+		    "the destination answered \"%s\"%s", item->reason,
+		    remedy_hindrance(l, w, item));
 		failed = failed || count_accidents(job, item, e);
 	}
 	return failed ? -1 : 0;

@@ -298,6 +298,11 @@ void flags_table_new(struct flags_table **t)
 	*t = table;
 }
 
+size_t flags_table_size(const struct flags_table *t)
+{
+	return t->arena.used;
+}
+
 void flags_table_free(struct flags_table **t)
 {
 	if (!*t)

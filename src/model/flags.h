@@ -22,6 +22,8 @@ struct flags_table;
 
 void flags_table_new(struct flags_table **t);
 void flags_table_free(struct flags_table **t);
+/* Bytes of all names and sets so far: what a server that invents keywords costs. */
+size_t flags_table_size(const struct flags_table *t);
 
 /* The id of the set that the space-separated names make, in any order, duplicates allowed. */
 uint32_t flags_intern(struct flags_table *t, struct view text);

@@ -333,7 +333,8 @@ static int reader_take_untagged(struct imap_reader *r, struct cursor *c)
 		return reader_take_status(r, c) < 0 ? -1 : 1;
 	if (word_is_numeric(word)) {
 		response->has_number = true;
-		if (view_number(word, &response->number) < 0)
+		response->odd_number = view_number(word, &response->number) < 0;
+		if (response->odd_number)
 			response->number = 0;
 		cursor_skip_spaces(c);
 		word = cursor_take_word(c, " (");

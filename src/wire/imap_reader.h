@@ -42,8 +42,8 @@ struct imap_response {
 	struct view text;
 	/* Other untagged data: "* 12 FETCH (...)" has number 12, name "FETCH", args the rest;
 	 * "* LIST (..) "/" x" has has_number false, name "LIST". A number that is none of ours
-	 * (negative, 9.3e+06) sets has_number with number 0. */
-	bool has_number;
+	 * (negative, 9.3e+06) sets has_number and odd_number, with number 0. */
+	bool has_number, odd_number;
 	uint64_t number;
 	struct view name;
 	struct imap_node *args;

@@ -2115,7 +2115,8 @@ class Session:
         for rule in self.options.refuse:
             what, text = split_refusal(rule, None)
             if REFUSALS[what][0](body) if what in REFUSALS else re.search(what.removeprefix("re:").encode(), body):
-                raise Answer("NO", text or REFUSALS.get(what, (0, "[CANNOT] Message refused"))[1])
+                text = text or REFUSALS.get(what, (0, "[CANNOT] Message refused"))[1]
+                raise Answer("BAD" if text.startswith("BAD ") else "NO", text.removeprefix("BAD "))
         for name in self.options.alter:
             body = ALTERATIONS[name](body)
         return body
@@ -2214,7 +2215,7 @@ def build_parser():
     add("--max-connections-text", default="[UNAVAILABLE] Maximum number of connections from user+IP exceeded")
     add("--quota", type=int, default=0, help="bytes per user")
     add("--refuse", action="append", default=[], metavar="WHAT[ => TEXT]",
-        help="messages: %s, re:REGEX" % " ".join(REFUSALS))
+        help="messages: %s, re:REGEX; TEXT may begin with BAD" % " ".join(REFUSALS))
     add("--alter", action="append", default=[], choices=list(ALTERATIONS), help="store something else")
     add("--multiappend-not-atomic", action="store_true", help="what came before a refused message stays")
     add("--delay-ms", type=float, default=0, help="latency of replies; a pipelined train waits once")

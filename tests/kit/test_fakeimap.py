@@ -708,6 +708,11 @@ class Append(Case):
             self.assertTrue(client.append(body).startswith(b"OK"), rule)
         self.assertIn(b"[CANNOT] It has a virus", self.client(server).append(body))
 
+    def test_refusal_as_an_error(self):
+        server, client = self.pair(refuse=["re:(?i)^x-bad => BAD Command Argument Error. 11"])
+        self.assertTrue(client.append(b"X-Bad: yes\r\n" + mail()).startswith(b"BAD Command Argument"))
+        self.assertEqual(server.messages(), [])
+
     def test_alterations(self):
         for name, sent, kept in (("munge-8bit", b"S: \xe4\r\n\r\n\xe4", b"S: X\r\n\r\n\xe4"),
                                  ("bare-lf-to-crlf", b"a: b\n\nc\r\n", b"a: b\r\n\r\nc\r\n")):

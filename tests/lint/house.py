@@ -152,11 +152,59 @@ def judge_document(path, text):
             yield line_at(text, found.start()), f"there is no {target}"
 
 
+STRANGE = "docs/strange-servers.md"
+
+
+def named_tests():
+    """Every test that a document can name: Class.test (inherited ones too), imap/file.txt, file:test."""
+    bodies, known = {}, set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                tests = {n.name for n in node.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")}
+                bases = [b.attr if isinstance(b, ast.Attribute) else b.id for b in node.bases if not isinstance(b, ast.Call)]
+                seen = bodies.setdefault(node.name, (set(), []))
+                seen[0].update(tests)
+                seen[1].extend(bases)
+    for name in bodies:
+        line, met = [name], set()
+        while line:
+            base = line.pop()
+            if base in bodies and base not in met:
+                met.add(base)
+                known.update(f"{name}.{test}" for test in bodies[base][0])
+                line += bodies[base][1]
+    for path in (ROOT / "tests/unit").rglob("*_test.c"):
+        known.update(f"{path.stem}:{test}" for test in re.findall(r"^static void (test_\w+)", path.read_text(), re.M))
+    return known | {f"imap/{path.name}" for path in (ROOT / "tests/transcripts/imap").glob("*.txt")}
+
+
+def judge_strange(text):
+    """Yield (line, why): each row names a test that is there, or says why none; each quirk has a row."""
+    known = named_tests()
+    for number, line in enumerate(text.split("\n"), 1):
+        cells = re.split(r"\s*\|\s*", line.strip("| "))
+        if not line.startswith("|") or line.startswith("|---") or cells[0] == "topic":
+            continue
+        tests = re.findall(r"`([^`]+)`", cells[-1])
+        for test in tests:
+            if test not in known:
+                yield number, f"there is no test {test}"
+        if not tests and not cells[-1].startswith("none: "):
+            yield number, "a row without a test"
+    rows = "\n".join(line for line in text.split("\n") if line.startswith("|"))
+    for quirk in re.findall(r"^\t(QUIRK_\w+)", (ROOT / "src/connect/imap/quirks.h").read_text(), re.M):
+        if f"`{quirk}`" not in rows:
+            yield 1, f"{quirk} has no row"
+
+
 def judge(path, text):
     if path.endswith((".c", ".h")):
         return list(judge_c(path, text))
     if path.endswith(".py"):
         return list(judge_python(path, text))
+    if path == STRANGE:
+        return [*judge_document(path, text), *judge_strange(text)]
     if path.endswith(".md"):
         return list(judge_document(path, text))
     return []
@@ -177,6 +225,7 @@ def files():
             yield name, (ROOT / name).read_text()
 
 
+QUIRKS = re.findall(r"^\tQUIRK_\w+", (ROOT / "src/connect/imap/quirks.h").read_text(), re.M)
 SEEDS = [  # path, text, findings
     ("src/a.c", "int x;\n", 1),
     ("src/a.h", "/* a */\nint x;\n", 1),
@@ -193,6 +242,7 @@ SEEDS = [  # path, text, findings
     ("tests/a.py", "def f(:\n", 1),
     ("tests/a.py", "import os, socket\n", 0),
     ("A.md", "see [the map](NOWHERE.md) and `src/nowhere.c`\n", 2),
+    (STRANGE, "| topic | test |\n|---|---|\n| a | `No.test_such` |\n| b | |\n| c | none: later |\n", 2 + len(QUIRKS)),
     ("tests/lint/a.md", "see [the rule](includes.py#rooms), `tests/lint/house.py`, [that](https://example.org/)\n", 0),
 ]
 

@@ -99,7 +99,7 @@ static void add_status(struct buf *out, const struct imap_response *r)
 static void add_data(struct buf *out, const struct imap_response *r)
 {
 	buf_add_text(out, "data");
-	if (r->has_number && r->number > 0)
+	if (r->has_number && !r->odd_number)
 		buf_printf(out, " %" PRIu64, r->number);
 	else if (r->has_number)
 		buf_add_text(out, " ?");

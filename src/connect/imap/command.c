@@ -36,6 +36,8 @@ const char *imap_words(struct imap *im, struct arena *a)
 	const struct imap_response *r = &im->reader.response;
 	char text[300], safe[300];
 
+	if (im->clear)
+		return "(said before TLS by who knows whom, so it is not shown)";
 	snprintf(text, sizeof(text), "%s%.*s%s%.*s", r->code.len ? "[" : "",
 	    (int)(r->code.len < 60 ? r->code.len : 60), r->code.data, r->code.len ? "] " : "",
 	    (int)(r->text.len < 200 ? r->text.len : 200), r->text.data);
@@ -116,6 +118,9 @@ int imap_refused(
 		e->scope = ERR_LINK; /* at login too: later it may be let in */
 	} else if (general == CAUSE_QUOTA) {
 		e->scope = ERR_MAILBOX;
+	} else if (scope < ERR_LINK && words_say(&im->reader.response, NULL, "not connected")) {
+		e->scope = ERR_LINK; /* Exchange: another login tells whether it is for good */
+		e->next = ERR_WAIT;
 	}
 	return -1;
 }
@@ -157,7 +162,7 @@ static void note_vanished(struct imap *im, const struct imap_response *r)
 
 static void note_exists(struct imap *im, const struct imap_response *r)
 {
-	if (r->has_number && view_is_nocase(r->name, "EXISTS")) {
+	if (r->has_number && !r->odd_number && view_is_nocase(r->name, "EXISTS")) {
 		im->exists = r->number;
 		im->exists_told = true;
 	} else if (r->has_number && view_is_nocase(r->name, "EXPUNGE") && r->number &&
@@ -168,26 +173,22 @@ static void note_exists(struct imap *im, const struct imap_response *r)
 	}
 }
 
-void imap_release_event(struct imap *im)
-{
-	size_t taken = im->taken;
-
-	im->taken = 0;
-	conn_take(im->conn, taken);
-}
-
 /* Gmail says OK and [THROTTLED] behind it: the next commands come slower, and faster again when it has
  * stopped saying so. */
 static void note_pace(struct imap *im, const struct imap_response *r)
 {
+	char text[300];
+
 	if (r->kind != IMAP_TAGGED || r->status != IMAP_OK)
 		return;
 	if (!words_say(r, "THROTTLED", "[THROTTLED]")) {
 		im->pace_ms = im->pace_ms * 3 / 4 < PACE_LEAST ? 0 : im->pace_ms * 3 / 4;
 		return;
 	}
-	if (!im->pace_told && im->env.note)
-		im->env.note(im->env.note_arg, im->at->host, "asks to go slower");
+	if (!im->pace_told && im->env.note) {
+		snprintf(text, sizeof(text), "%.250s asks to go slower", im->at->host);
+		im->env.note(im->env.note_arg, text);
+	}
 	im->pace_told = true;
 	im->pace_ms = im->pace_ms ? im->pace_ms * 2 : PACE_LEAST;
 	im->pace_ms = im->pace_ms > PACE_MOST ? PACE_MOST : im->pace_ms;
@@ -196,6 +197,61 @@ static void note_pace(struct imap *im, const struct imap_response *r)
 int imap_pace(struct imap *im, struct err *e)
 {
 	return im->pace_ms ? waitset_sleep(im->env.waits, im->pace_ms, e) : 0;
+}
+
+/* What is no IMAP response; its line, where it has one, tells more than we could. */
+static int not_imap(struct imap *im, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	int wait_s;
+
+	imap_broken(im, e, im->reader.problem);
+	if (!e || !r->text.len)
+		return -1;
+	err_detail(e, "%s", imap_words(im, &scratch));
+	if (imap_general_cause(r, &wait_s) ==
+	    CAUSE_THROTTLED) { /* Exchange: "Server Unavailable. 15" */
+		err_set(e, CAUSE_THROTTLED, ERR_LINK, "%s answers nothing but \"%s\"", im->at->host,
+		    imap_words(im, &scratch));
+		e->side = im->at->side;
+		e->next = ERR_WAIT;
+	}
+	return -1;
+}
+
+#define MESSAGES_MAX 20000000u  /* in one folder */
+#define CHATTER_MAX (64u << 20) /* bytes of answers, without bodies, before a command is done ... */
+#define CHATTER_EACH 1024u      /* ... and as many more a message */
+#define UNASKED_MAX (16u << 20) /* bytes of a body that nobody asked for */
+
+/* A response has come: may it go on? Nobody can make us listen for ever, or count beyond reason. */
+static int note_response(struct imap *im, struct err *e)
+{
+	const struct imap_response *r = &im->reader.response;
+	bool was_bye = im->bye;
+
+	note_exists(im, r);
+	note_pace(im, r);
+	if (im->exists > MESSAGES_MAX)
+		return imap_broken(im, e, "the number of messages it counts cannot be meant");
+	if (r->kind == IMAP_TAGGED)
+		im->chatter = 0;
+	if (r->status == IMAP_BYE)
+		note_bye(im);
+	if (!was_bye || r->status != IMAP_BYE)
+		return 0;
+	if (e) /* Yandex: "* BYE" without end */
+		*e = im->bye_err;
+	return -1;
+}
+
+void imap_release_event(struct imap *im)
+{
+	size_t taken = im->taken;
+
+	im->taken = 0;
+	conn_take(im->conn, taken);
 }
 
 /* ---- the flight recorder ---- */
@@ -236,37 +292,56 @@ int imap_send(struct imap *im, struct view lines, struct err *e)
 
 /* ---- events, one after the other ---- */
 
+/* What is at hand. 1 = *event, 0 = more is needed, -1. */
+static int feed(struct imap *im, enum imap_event *event, struct err *e)
+{
+	struct view bytes = conn_peek(im->conn);
+
+	if (!bytes.len)
+		return 0;
+	*event = imap_reader_feed(&im->reader, bytes, &im->taken);
+	record_event(im, *event, view_make(bytes.data, im->taken));
+	if (*event == IMAP_EVENT_BAD)
+		return not_imap(im, e);
+	im->chatter += *event == IMAP_EVENT_DATA ? 0 : im->taken;
+	if (im->chatter > CHATTER_MAX + CHATTER_EACH * im->exists)
+		return imap_broken(im, e, "it talks without end and answers nothing");
+	if (*event == IMAP_EVENT_RESPONSE && note_response(im, e))
+		return -1;
+	return *event != IMAP_EVENT_MORE;
+}
+
+/* Behind a BYE nothing is waited for: some servers never close, so that we must. */
+static int await_bytes(struct imap *im, struct err *e)
+{
+	record_flush(im->record);
+	if (!im->bye)
+		return conn_need(im->conn, e);
+	if (e)
+		*e = im->bye_err;
+	return -1;
+}
+
 int imap_next_event(struct imap *im, enum imap_event *event, struct err *e)
 {
-	struct err trouble;
+	int got;
 
 	for (;;) {
-		struct view bytes;
-
 		imap_release_event(im);
-		bytes = conn_peek(im->conn);
-		if (bytes.len) {
-			*event = imap_reader_feed(&im->reader, bytes, &im->taken);
-			record_event(im, *event, view_make(bytes.data, im->taken));
-			if (*event == IMAP_EVENT_BAD)
-				return imap_broken(im, e, im->reader.problem);
-			if (*event == IMAP_EVENT_RESPONSE) {
-				note_exists(im, &im->reader.response);
-				note_pace(im, &im->reader.response);
-				if (im->reader.response.status == IMAP_BYE)
-					note_bye(im);
-			}
-			if (*event != IMAP_EVENT_MORE)
-				return 0;
-			imap_release_event(im);
-		}
-		record_flush(im->record);
-		if (conn_need(im->conn, &trouble)) {
-			if (e)
-				*e = im->bye && trouble.next != ERR_STOPPED ? im->bye_err : trouble;
+		got = feed(im, event, e);
+		if (got)
+			return got < 0 ? -1 : 0;
+		imap_release_event(im);
+		if (await_bytes(im, e))
 			return -1;
-		}
 	}
+}
+
+static int body_is_too_much(struct imap *im, struct err *e)
+{
+	if (im->reader.literal_len <= UNASKED_MAX)
+		return 0;
+	return imap_broken(im, e, "it sends a large message that nobody asked for");
 }
 
 int imap_next_response(struct imap *im, struct err *e)
@@ -275,6 +350,8 @@ int imap_next_response(struct imap *im, struct err *e)
 
 	do {
 		if (imap_next_event(im, &event, e))
+			return -1;
+		if (event == IMAP_EVENT_LITERAL && body_is_too_much(im, e))
 			return -1;
 	} while (event != IMAP_EVENT_RESPONSE);
 	return 0;
@@ -399,6 +476,8 @@ int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker,
 		if (event == IMAP_EVENT_LITERAL && taker && taker->body)
 			failed = taker->body(
 			    taker->arg, im->reader.literal_uid, im->reader.literal_len, e);
+		else if (event == IMAP_EVENT_LITERAL)
+			failed = body_is_too_much(im, e);
 		else if (event == IMAP_EVENT_DATA && taker && taker->data)
 			failed = taker->data(taker->arg, im->reader.data, e);
 		else if (event == IMAP_EVENT_RESPONSE && r->kind == IMAP_TAGGED)

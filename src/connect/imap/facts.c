@@ -36,29 +36,72 @@ int imap_cursor_parse(
 }
 
 struct status {
+	struct view raw; /* of this folder */
 	uint64_t uidvalidity, uidnext, modseq;
-	bool told;
+	bool by_name; /* told of just that name */
 };
 
 static int take_status(void *arg, const struct imap_response *r, struct err *e)
 {
 	struct status *st = arg;
 	const struct imap_node *list = imap_node_at(r->args, 1);
+	bool by_name = view_eq(imap_node_text(imap_node_at(r->args, 0)), st->raw);
 
 	(void)e;
-	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
+	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST ||
+	    (st->by_name && !by_name))
 		return 0;
-	st->told =
-	    !imap_node_number(imap_node_value(list->child, "UIDVALIDITY"), &st->uidvalidity) &&
-	    !imap_node_number(imap_node_value(list->child, "UIDNEXT"), &st->uidnext);
+	if (by_name && !st->by_name) /* what came before was of another folder */
+		st->uidvalidity = st->uidnext = st->modseq = 0;
+	st->by_name = by_name;
+	imap_node_number(imap_node_value(list->child, "UIDVALIDITY"), &st->uidvalidity);
+	imap_node_number(imap_node_value(list->child, "UIDNEXT"), &st->uidnext);
 	imap_node_number(imap_node_value(list->child, "HIGHESTMODSEQ"), &st->modseq);
+	return 0;
+}
+
+static int take_uid(void *arg, const struct imap_response *r, struct err *e)
+{
+	uint64_t *highest = arg, uid;
+
+	(void)e;
+	if (view_is_nocase(r->name, "FETCH") &&
+	    !imap_node_number(imap_node_value(r->args ? r->args->child : NULL, "UID"), &uid) &&
+	    uid <= UINT32_MAX && uid > *highest)
+		*highest = uid;
+	return 0;
+}
+
+/* For servers whose STATUS does not tell enough (Courier of old, and liars): what SELECT says, and
+ * else the highest UID there is. */
+static int learn_by_opening(struct imap *im, struct status *st, struct err *e)
+{
+	struct imap_command c;
+	uint64_t highest = 0;
+
+	if (imap_select(im, st->raw, false, true, e))
+		return -1;
+	st->uidvalidity = im->uidvalidity;
+	st->modseq = im->modseq;
+	st->uidnext = im->uidnext;
+	if (st->uidnext)
+		return 0;
+	if (im->exists) {
+		imap_command_start(im, &c, "UID FETCH * (UID)");
+		if (imap_run(
+			im, &c, &(struct imap_taker){.response = take_uid, .arg = &highest}, e))
+			return -1;
+	}
+	if (im->exists && !highest)
+		return imap_broken(im, e, "it tells no UID of a message it counts");
+	st->uidnext = highest + 1;
 	return 0;
 }
 
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e)
 {
 	struct imap *im = IMAP(s);
-	struct status st = {0};
+	struct status st = {.raw = f->raw};
 	struct imap_command c;
 
 	/* Courier: a fresh INBOX has another UIDVALIDITY each time it is asked, until it is selected */
@@ -70,8 +113,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 	    &c, "(UIDNEXT UIDVALIDITY%s)", imap_has(im, CAP_CONDSTORE) ? " HIGHESTMODSEQ" : "");
 	if (imap_run(im, &c, &(struct imap_taker){.response = take_status, .arg = &st}, e))
 		return -1;
-	if (!st.told)
-		return imap_broken(im, e, "STATUS without UIDNEXT and UIDVALIDITY");
+	if ((!st.uidvalidity || !st.uidnext) && learn_by_opening(im, &st, e))
+		return -1;
 	imap_cursor_print(out, st.uidvalidity, st.uidnext, st.modseq);
 	buf_clear(&im->now_raw);
 	if (!buf_add_view(&im->now_raw, f->raw)) {
@@ -83,7 +126,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 
 /* ---- facts ---- */
 
-#define GONE_MAX 200000u /* ids told as gone in one sweep */
+#define GONE_MAX 200000u         /* ids told as gone in one sweep */
+#define KEYWORDS_MAX (32u << 20) /* bytes of all sets of keywords of an account */
 
 struct sweep {
 	struct imap *im;
@@ -167,6 +211,16 @@ static bool is_wanted(const struct sweep *w, const struct imap_node *first, uint
 	       (imap_node_value(first, "RFC822.SIZE") || imap_node_value(first, "INTERNALDATE"));
 }
 
+static int too_many_keywords(struct imap *im, struct err *e)
+{
+	err_set(e, CAUSE_PROTOCOL, ERR_MAILBOX,
+	    "%s invents keywords without end; no more than %u MiB of them are carried",
+	    im->at->host, KEYWORDS_MAX >> 20);
+	if (e)
+		e->side = im->at->side;
+	return -1;
+}
+
 static int tell_fact(struct sweep *w, const struct imap_node *first, uint64_t uid, struct err *e)
 {
 	struct fact fact = {.partial = w->brief_below > 0};
@@ -179,6 +233,8 @@ static int tell_fact(struct sweep *w, const struct imap_node *first, uint64_t ui
 	imap_node_number(imap_node_value(first, "RFC822.SIZE"), &fact.size);
 	fact.date.known = !imap_date_parse(imap_node_text(imap_node_value(first, "INTERNALDATE")),
 	    &fact.date.instant, &fact.date.zone);
+	if (flags_table_size(w->im->env.flags) > KEYWORDS_MAX)
+		return too_many_keywords(w->im, e);
 	fact.flags = node_flags(w->im, imap_node_value(first, "FLAGS"));
 	fact.object = fact_object(w->im, first);
 	fact_body(w, first, &fact);
@@ -342,15 +398,49 @@ static int fetch(struct sweep *w, const struct changes_ask *ask, const char *set
 	return fetch_once(w, ask, set, e);
 }
 
+/* QQ and PMDF refuse 1:1. */
+static void write_range(char *out, size_t size, uint64_t low, uint64_t high)
+{
+	if (low == high)
+		snprintf(out, size, "%" PRIu64, low);
+	else
+		snprintf(out, size, "%" PRIu64 ":%" PRIu64, low, high);
+}
+
+/* The answer in hand is only for the UIDs below *BELOW down to this one, which takes the place of
+ * *BELOW (RFC 9738 §3). False = it is whole, or does not get on. */
+static bool is_partial(const struct imap *im, uint64_t *below)
+{
+	const struct imap_response *r = &im->reader.response;
+	uint64_t uid;
+
+	if (!view_is_nocase(r->code, "MESSAGELIMIT") ||
+	    imap_node_number(imap_node_at(r->code_args, 1), &uid) || uid >= *below)
+		return false;
+	*below = uid;
+	return true;
+}
+
+static int fetch_flags(struct sweep *w, uint64_t high, struct err *e)
+{
+	struct imap_command c;
+	char set[60];
+
+	write_range(set, sizeof(set), 1, high);
+	imap_command_start(w->im, &c, "UID FETCH");
+	imap_command_add(&c, "%s (UID FLAGS)", set);
+	return imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e);
+}
+
 /* Of the messages before the cursor nothing but the flags; the others follow as a whole. */
 static int fetch_brief(struct sweep *w, struct err *e)
 {
-	struct imap_command c;
+	uint64_t below = w->brief_below;
 
-	imap_command_start(w->im, &c, "UID FETCH");
-	imap_command_add(&c, "1:%" PRIu64 " (UID FLAGS)", w->brief_below - 1);
-	if (imap_run(w->im, &c, &(struct imap_taker){.response = take_fact, .arg = w}, e))
-		return -1;
+	do {
+		if (fetch_flags(w, below - 1, e))
+			return -1;
+	} while (is_partial(w->im, &below) && below > 1);
 	w->least_uid = w->brief_below;
 	w->brief_below = 0;
 	return 0;
@@ -459,7 +549,7 @@ static bool plan_sweep(struct sweep *w, const struct changes_ask *ask, struct ch
 	return !since || told->reset || plan_since(w, ask, told, uidnext, modseq);
 }
 
-#define SWEEP_SET 40u
+#define SWEEP_SET 60u /* bytes: two numbers */
 
 /* "*" is the last one that is there: Cyrus does not tell what has gone behind it. */
 static void sweep_set(char out[SWEEP_SET], uint64_t least_uid, bool vanished)
@@ -467,9 +557,11 @@ static void sweep_set(char out[SWEEP_SET], uint64_t least_uid, bool vanished)
 	snprintf(out, SWEEP_SET, vanished ? "%" PRIu64 ":4294967295" : "%" PRIu64 ":*", least_uid);
 }
 
+/* All from the least UID on; what a limited answer left out is asked for in turn. */
 static int sweep(
     struct sweep *w, const struct changes_ask *ask, struct changes_told *told, struct err *e)
 {
+	uint64_t below = UINT64_MAX;
 	char set[SWEEP_SET];
 
 	if (w->brief_below && (drop_ahead(w, e) || fetch_brief(w, e)))
@@ -477,6 +569,11 @@ static int sweep(
 	sweep_set(set, w->least_uid, w->vanished);
 	if (fetch(w, ask, set, e))
 		return -1;
+	while (is_partial(w->im, &below) && below > w->least_uid) {
+		write_range(set, sizeof(set), w->least_uid, below - 1);
+		if (fetch(w, ask, set, e))
+			return -1;
+	}
 	told->gone_told = w->vanished && !w->unclear;
 	return 0;
 }
@@ -493,6 +590,23 @@ static int learn_uidnext(struct imap *im, const struct folder *f, struct err *e)
 		       imap_cursor_parse(&cursor, &ignored, &im->uidnext, &ignored)
 		   ? -1
 		   : 0;
+}
+
+/* What is not shown cannot be copied; nobody but the user can tell whether there is more. */
+static void tell_if_capped(const struct imap *im, const struct folder *f)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	char text[400];
+
+	if (!(im->quirks & QUIRK_SHOWS_NEWEST) || !imap_looks_capped(im->exists) || !im->env.note ||
+	    im->at->side != ERR_SOURCE)
+		return;
+	snprintf(text, sizeof(text),
+	    "%s shows just %" PRIu64
+	    " messages of %.200s: if there are more, lift its limit (Gmail: IMAP settings; Yahoo: "
+	    "use export.imap.mail.yahoo.com)",
+	    im->at->host, im->exists, folder_display(&scratch, f->parts, f->depth));
+	im->env.note(im->env.note_arg, text);
 }
 
 /* Open the folder for a sweep. A cursor will most likely hold, so that what came or changed since is asked
@@ -528,6 +642,7 @@ static int tell_state(
 		return -1;
 	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
 	told->total = im->exists;
+	tell_if_capped(im, f);
 	return 0;
 }
 

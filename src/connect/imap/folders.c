@@ -15,22 +15,22 @@ static void add_namespaces(struct imap *im, const struct imap_node *list, enum f
 	if (!list || list->kind != IMAP_NODE_LIST)
 		return;
 	for (const struct imap_node *n = list->child; n; n = n->next) {
-		struct imap_namespace *grown;
 		struct view prefix, delimiter;
+		struct imap_namespace *to;
 
-		if (n->kind != IMAP_NODE_LIST)
+		if (n->kind != IMAP_NODE_LIST || im->namespace_count == IMAP_NAMESPACES)
 			continue;
 		prefix = imap_node_text(imap_node_at(n->child, 0));
 		delimiter = imap_node_text(imap_node_at(n->child, 1));
 		if (!delimiter.len && prefix.len) /* Courier and others: NIL though there is one */
 			delimiter = view_make(prefix.data + prefix.len - 1, 1);
-		grown = arena_new(&im->arena, im->namespace_count + 1, sizeof(*grown));
-		if (im->namespace_count)
-			memcpy(grown, im->namespaces, im->namespace_count * sizeof(*grown));
-		grown[im->namespace_count++] =
-		    (struct imap_namespace){arena_text(&im->arena, prefix),
-			delimiter.len ? delimiter.data[0] : '\0', space};
-		im->namespaces = grown;
+		if (prefix.len >= IMAP_PREFIX_SIZE)
+			continue;
+		to = &im->namespaces[im->namespace_count++];
+		*to = (struct imap_namespace){
+		    .delimiter = delimiter.len ? delimiter.data[0] : '\0', .space = space};
+		if (prefix.len)
+			memcpy(to->prefix, prefix.data, prefix.len);
 	}
 }
 
@@ -66,7 +66,9 @@ int imap_namespace(struct imap *im, struct err *e)
 			continue;
 		im->prefix = im->namespaces[i].prefix;
 		im->delimiter = im->namespaces[i].delimiter;
-		return 0;
+		if (im->delimiter)
+			return 0;
+		break; /* NIL: is it flat, or does it say so of all prefixes? */
 	}
 	imap_command_start(im, &c, "LIST \"\" \"\"");
 	return imap_run(im, &c, &(struct imap_taker){.response = take_delimiter, .arg = im}, e);
@@ -167,12 +169,16 @@ static void name_folder(struct imap *im, struct folder *f, struct arena *a, char
 /* ---- LIST ---- */
 
 #define FOLDERS_MAX 50000u
+#define NAMES_MAX (4u << 20) /* bytes of all their names */
 
 struct listing {
 	struct imap *im;
 	struct folder_list *out;
+	size_t names; /* bytes so far */
+	/* By hash of the raw name: place in out->folders and one, 0 = free. NULL = not used */
+	uint32_t *slots;
 	bool lsub;
-	bool flood; /* more folders than anybody has */
+	bool flood; /* more folders, or longer names, than anybody has */
 };
 
 static void take_attribute(struct folder *f, struct view attribute)
@@ -190,10 +196,39 @@ static void take_attribute(struct folder *f, struct view attribute)
 	}
 }
 
-static struct folder *find_folder(struct folder_list *l, struct view raw)
-{
-	const struct folder *f = folder_list_find(l, raw);
+#define SLOTS (1u << 17) /* more than twice as many as folders */
 
+/* The slot of that name, or the free one where it belongs. */
+static uint32_t *slot_of(const struct listing *to, struct view raw)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < raw.len; i++)
+		hash = (hash ^ (unsigned char)raw.data[i]) * 16777619u;
+	for (uint32_t at = (hash ^ hash >> 15) % SLOTS;; at = (at + 1) % SLOTS)
+		if (!to->slots[at] || view_eq(to->out->folders[to->slots[at] - 1].raw, raw))
+			return &to->slots[at];
+}
+
+static void start_slots(struct listing *to)
+{
+	to->slots = mem_new(SLOTS, sizeof(*to->slots));
+	for (size_t i = 0; i < to->out->count; i++)
+		*slot_of(to, to->out->folders[i].raw) = (uint32_t)i + 1;
+}
+
+/* INBOX and Inbox are one (RFC 3501 §5.1), whatever is listed. */
+static struct folder *find_folder(const struct listing *to, struct view raw)
+{
+	struct folder_list *l = to->out;
+	const struct folder *f = NULL;
+
+	if (!to->slots)
+		f = folder_list_find(l, raw);
+	else if (*slot_of(to, raw))
+		f = &l->folders[*slot_of(to, raw) - 1];
+	if (!f && view_is_nocase(raw, "INBOX"))
+		f = folder_list_role(l, ROLE_INBOX);
 	return f ? &l->folders[f - l->folders] : NULL;
 }
 
@@ -228,19 +263,20 @@ static void take_list(struct listing *to, const struct imap_response *r)
 		raw.len--; /* Exchange, UW: "Public Folders/" */
 	if (!raw.len)
 		return;
-	f = find_folder(to->out, raw);
+	f = find_folder(to, raw);
 	if (to->lsub) { /* \Noselect: not subscribed itself, only something below it */
 		if (f && !has_attribute(attributes, "\\Noselect"))
 			f->subscribed = true;
 		return;
 	}
-	if (!f && to->out->count >= FOLDERS_MAX) {
-		to->flood = true;
-		return;
-	}
 	if (!f) {
+		to->names += raw.len;
+		to->flood = to->out->count >= FOLDERS_MAX || to->names > NAMES_MAX;
+		if (to->flood)
+			return;
 		f = folder_list_add(to->out);
 		f->raw = arena_copy(&to->out->arena, raw);
+		*slot_of(to, f->raw) = (uint32_t)to->out->count;
 		name_folder(to->im, f, &to->out->arena, split);
 		f->selectable = true;
 	}
@@ -264,22 +300,25 @@ static const char *object_item(const struct imap *im)
 					    : "";
 }
 
+#define OBJECT_MAX 255u /* RFC 8474 §7 */
+
 /* MAILBOXID (RFC 8474 §4.1) has its value in parentheses. */
 static struct view status_object(const struct imap *im, const struct imap_node *list)
 {
 	const struct imap_node *n = imap_node_value(list, object_item(im));
+	struct view id = imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
 
-	return imap_node_text(n && n->kind == IMAP_NODE_LIST ? n->child : n);
+	return id.len <= OBJECT_MAX ? id : (struct view){0};
 }
 
 static void take_status(struct listing *to, const struct imap_response *r)
 {
-	struct folder *f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
+	struct folder *f = find_folder(to, imap_node_text(imap_node_at(r->args, 0)));
 	const struct imap_node *list = imap_node_at(r->args, 1);
 	uint64_t uidvalidity, uidnext, modseq;
 	struct cursor cursor;
 
-	if (!f || !list || list->kind != IMAP_NODE_LIST)
+	if (!f || f->has_glance || !list || list->kind != IMAP_NODE_LIST)
 		return;
 	f->has_glance = true;
 	f->messages = status_number(list->child, "MESSAGES");
@@ -288,8 +327,19 @@ static void take_status(struct listing *to, const struct imap_response *r)
 	uidnext = status_number(list->child, "UIDNEXT");
 	modseq = status_number(list->child, "HIGHESTMODSEQ");
 	imap_cursor_print(&cursor, uidvalidity, uidnext, modseq);
-	if (uidvalidity && uidnext && modseq) /* else it says nothing about flags */
+	if (uidvalidity && uidnext && modseq) /* else it says nothing about ids, or about flags */
 		f->glance_cursor = arena_strdup(&to->out->arena, cursor.text);
+}
+
+/* That is no accident: another connection would bring the same. */
+static int listed_too_much(struct imap *im, struct err *e)
+{
+	imap_broken(im, e, "it lists folders without end");
+	if (e) {
+		e->scope = ERR_MAILBOX;
+		e->next = ERR_GIVE_UP;
+	}
+	return -1;
 }
 
 static int take_folders(void *arg, const struct imap_response *r, struct err *e)
@@ -302,23 +352,33 @@ static int take_folders(void *arg, const struct imap_response *r, struct err *e)
 		take_list(to, r);
 	else if (view_is_nocase(r->name, "STATUS") && !to->lsub)
 		take_status(to, r);
-	if (to->flood)
-		return imap_broken(to->im, e, "it lists folders without end");
-	return 0;
+	return to->flood ? listed_too_much(to->im, e) : 0;
 }
 
-/* One rung: 0 = listed, 1 = the server would not, -1 = worse. An answer without INBOX counts as
- * would not (some servers answer a RETURN they do not know with nothing). */
+/* One rung: 0 = listed, 1 = the server would not, -1 = worse. Nothing listed counts as would not
+ * (some servers answer a RETURN they do not know with nothing). */
 static int try_list(
     struct imap *im, struct folder_list *out, const char *verb, bool lsub, struct err *e)
 {
 	struct listing to = {.im = im, .out = out, .lsub = lsub};
 	struct imap_command c;
+	int failed;
 
+	start_slots(&to);
 	imap_command_start(im, &c, verb);
-	if (!imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e))
+	failed = imap_run(im, &c, &(struct imap_taker){.response = take_folders, .arg = &to}, e);
+	free(to.slots);
+	if (!failed)
 		return out->count || lsub ? 0 : 1;
 	return e->scope == ERR_FOLDER ? 1 : -1;
+}
+
+/* There is an INBOX always (RFC 3501 §5.1), but "*" does not show it everywhere. As try_list. */
+static int list_inbox(struct imap *im, struct folder_list *out, struct err *e)
+{
+	if (folder_list_role(out, ROLE_INBOX))
+		return 0;
+	return try_list(im, out, "LIST \"\" INBOX", false, e);
 }
 
 /* Either the last rung was refused, with words, or nothing was listed at all. */
@@ -380,8 +440,8 @@ static int take_object(void *arg, const struct imap_response *r, struct err *e)
 	(void)e;
 	if (!view_is_nocase(r->name, "STATUS") || !list || list->kind != IMAP_NODE_LIST)
 		return 0;
-	f = find_folder(to->out, imap_node_text(imap_node_at(r->args, 0)));
-	if (f)
+	f = find_folder(to, imap_node_text(imap_node_at(r->args, 0)));
+	if (f && !f->object.len)
 		f->object = arena_copy(&to->out->arena, status_object(to->im, list->child));
 	return 0;
 }
@@ -455,9 +515,11 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 		if (!result)
 			result = try_list(im, out, "LSUB \"\" \"*\"", true, e) < 0 ? -1 : 0;
 	}
-	if (result)
-		return result == 1 ? no_folders(im, refused, e) : -1;
-	return add_objects(im, out, e);
+	if (result >= 0 && !refused)
+		result = list_inbox(im, out, e);
+	if (result < 0)
+		return -1;
+	return !out->count ? no_folders(im, refused, e) : add_objects(im, out, e);
 }
 
 /* ---- CREATE and RENAME ---- */
@@ -531,7 +593,7 @@ struct subscriptions {
 	struct view old;
 	struct arena arena;
 	struct view *names;
-	size_t count, size;
+	size_t count, size, bytes;
 };
 
 static bool is_at_or_below(const struct imap *im, struct view name, struct view top)
@@ -547,7 +609,8 @@ static int take_subscribed(void *arg, const struct imap_response *r, struct err 
 
 	(void)e;
 	if (!view_is_nocase(r->name, "LSUB") || !is_at_or_below(s->im, name, s->old) ||
-	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX)
+	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX ||
+	    (s->bytes += name.len) > NAMES_MAX)
 		return 0;
 	if (s->count == s->size) {
 		s->size = s->size * 2 + 16;

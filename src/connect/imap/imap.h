@@ -20,6 +20,7 @@
 #define IMAP_LINE_MAX (1u << 20)   /* one response without bodies */
 #define IMAP_SET_MAX 900u          /* bytes of one UID set (RFC 2683 §3.2.1.5) */
 #define IMAP_HEADER_MAX (4u << 20) /* one header read for identification */
+#define IMAP_MECHANISM_SIZE 32u    /* of a SASL mechanism's name (RFC 4422 §3.1: 20 characters) */
 
 enum imap_capability {
 	CAP_STARTTLS = 1 << 0,
@@ -58,8 +59,11 @@ struct imap_command {
 };
 
 /* One namespace of RFC 2342. */
+#define IMAP_NAMESPACES 32u
+#define IMAP_PREFIX_SIZE 512u
+
 struct imap_namespace {
-	char *prefix;
+	char prefix[IMAP_PREFIX_SIZE];
 	char delimiter; /* 0 = NIL */
 	enum folder_space space;
 };
@@ -84,7 +88,7 @@ struct imap {
 	struct imap_reader reader;
 	size_t taken; /* bytes of the last event, given back before the next */
 	unsigned caps;
-	char *mechanisms[16];
+	char mechanisms[16][IMAP_MECHANISM_SIZE];
 	size_t mechanism_count;
 	unsigned quirks; /* bits of enum imap_quirk */
 	unsigned long tags;
@@ -92,8 +96,11 @@ struct imap {
 	char software[100];
 	char greeting[200];    /* "" after STARTTLS: what was said in clear text does not count */
 	struct buf capability; /* the words of the last list, spaces around each */
-	struct arena arena;    /* lives as long as the session */
-	struct imap_namespace *namespaces;
+	bool clear;       /* before STARTTLS: what is said now may be anybody's, and is not shown */
+	bool brief;       /* introduced with the least that will do: it hung up on more */
+	bool introducing; /* logged in, and being asked the first questions */
+	uint64_t chatter; /* bytes said since the last tagged answer, bodies not counted */
+	struct imap_namespace namespaces[IMAP_NAMESPACES];
 	size_t namespace_count;
 	char delimiter; /* of the personal namespace */
 	const char *prefix;
@@ -106,6 +113,8 @@ struct imap {
 	struct buf selected; /* raw name; empty = none */
 	bool selected_write;
 	bool exists_told; /* since it was selected */
+	/* Stands for a UIDVALIDITY that is not told: then UIDs mean nothing to another session. */
+	uint64_t incarnation;
 	uint64_t exists, uidvalidity, uidnext, modseq;
 	uint64_t
 	    lasting; /* messages that were there when it was selected and are not expunged since */

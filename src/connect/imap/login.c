@@ -9,6 +9,7 @@
 #include "wire/sasl.h"
 
 #define SECRET_MAX 65536u
+#define CHALLENGES_MAX 16u /* of one login; SCRAM has three */
 
 /* ---- capabilities ---- */
 
@@ -47,12 +48,15 @@ static void note_mechanism(struct imap *im, struct view name)
 {
 	char *upper;
 
-	if (im->mechanism_count == COUNT_OF(im->mechanisms))
+	if (im->mechanism_count == COUNT_OF(im->mechanisms) || name.len >= IMAP_MECHANISM_SIZE)
 		return;
-	upper = arena_text(&im->arena, name);
-	for (char *c = upper; *c; c++)
-		*c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
-	im->mechanisms[im->mechanism_count++] = upper;
+	upper = im->mechanisms[im->mechanism_count++];
+	memset(upper, 0, IMAP_MECHANISM_SIZE);
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.data[i];
+
+		upper[i] = (char)(c >= 'a' && c <= 'z' ? c - 32 : c);
+	}
 }
 
 static void note_capability(struct imap *im, struct view word)
@@ -163,7 +167,7 @@ static int start_tls(struct imap *im, bool preauth, struct err *e)
 	imap_reader_free(&im->reader);
 	imap_reader_init(&im->reader, IMAP_LINE_MAX);
 	im->session.caps.max_size = 0;
-	im->bye = false;
+	im->bye = im->clear = false;
 	im->greeting[0] = '\0';
 	forget_capabilities(im);
 	return ask_capabilities(im, e);
@@ -235,6 +239,7 @@ static int login_sasl(
 	struct sasl *sasl AUTO(sasl_free) = NULL;
 	const struct imap_response *r = &im->reader.response;
 	struct imap_command c AUTO(imap_command_free) = {0};
+	unsigned challenges = 0;
 	char verb[64];
 
 	snprintf(verb, sizeof(verb), "AUTHENTICATE %s", mechanism);
@@ -246,6 +251,8 @@ static int login_sasl(
 		if (imap_next_response(im, e))
 			return -1;
 		take_capability(im, r, e);
+		if (r->kind == IMAP_CONTINUE && ++challenges > CHALLENGES_MAX)
+			return imap_broken(im, e, "its login asks without end");
 		if (r->kind == IMAP_CONTINUE && sasl_answer(im, sasl, r->text, e))
 			return -1;
 		if (r->kind == IMAP_TAGGED)
@@ -258,9 +265,12 @@ static int login_sasl(
 
 static int login_with(struct imap *im, const struct buf *password, struct err *e)
 {
-	const char *mechanism = sasl_choose((const char *const *)im->mechanisms,
-	    im->mechanism_count, im->at->auth, im->at->authzid != NULL);
+	const char *offered[COUNT_OF(im->mechanisms)], *mechanism;
 
+	for (size_t i = 0; i < im->mechanism_count; i++)
+		offered[i] = im->mechanisms[i];
+	mechanism =
+	    sasl_choose(offered, im->mechanism_count, im->at->auth, im->at->authzid != NULL);
 	if (mechanism) {
 		log_debug("%s: AUTHENTICATE %s", im->at->host, mechanism);
 		return login_sasl(im, mechanism, password, e);
@@ -327,25 +337,47 @@ static int take_id(void *arg, const struct imap_response *r, struct err *e)
 	return 0;
 }
 
-/* ID, ENABLE and NAMESPACE in one round trip. NAMESPACE, or LIST, is the proof of the login: Exchange
- * says OK to a login and "not connected" to what follows. ENABLE must come before any SELECT (RFC 5161
- * §3.1); whether it was granted is told by ENABLED. */
-static int introduce(struct imap *im, struct err *e)
+static void find_quirks(struct imap *im)
 {
-	struct imap_taker taker = {.response = take_id, .arg = im};
-	struct imap_command c[3] = {0};
-	size_t count = 0;
-	int failed = 0;
+	struct imap_clues clues = {view_of(im->at->host), view_of(im->greeting),
+	    view_of(im->software), buf_view(&im->capability)};
 
-	if (imap_has(im, CAP_ID)) {
+	im->quirks = imap_quirks_find(&clues);
+}
+
+/* The questions that come first. Returns how many; C has room for three. */
+static size_t questions(struct imap *im, struct imap_command *c)
+{
+	bool all = !im->brief;
+	size_t count = 0;
+
+	if (all && imap_has(im, CAP_ID)) {
 		imap_command_start(im, &c[count], "ID");
 		imap_command_add(
 		    &c[count++], "(\"name\" \"godwit\" \"version\" \"%s\")", GODWIT_VERSION);
 	}
-	if (imap_has(im, CAP_QRESYNC) && imap_has(im, CAP_ENABLE))
+	if (all && imap_has(im, CAP_QRESYNC) && imap_has(im, CAP_ENABLE) &&
+	    !(im->quirks & QUIRK_NO_QRESYNC))
 		imap_command_start(im, &c[count++], "ENABLE QRESYNC");
 	imap_command_start(
-	    im, &c[count++], imap_has(im, CAP_NAMESPACE) ? "NAMESPACE" : "LIST \"\" \"\"");
+	    im, &c[count++], all && imap_has(im, CAP_NAMESPACE) ? "NAMESPACE" : "LIST \"\" \"\"");
+	return count;
+}
+
+/* ID, ENABLE and NAMESPACE in one round trip. ID comes before any SELECT, because NetEase wants to
+ * know who reads; its strings are quoted, because Yahoo takes no atoms. NAMESPACE, or LIST, is the
+ * proof of the login: Exchange says OK to a login and "not connected" to what follows. ENABLE must
+ * come before any SELECT (RFC 5161 §3.1); whether it was granted is told by ENABLED. */
+static int introduce(struct imap *im, struct err *e)
+{
+	struct imap_taker taker = {.response = take_id, .arg = im};
+	struct imap_command c[3] = {0};
+	size_t count;
+	int failed = 0;
+
+	find_quirks(im);
+	im->introducing = true;
+	count = questions(im, c);
 	for (size_t i = 0; i < count && !failed; i++)
 		failed = imap_command_send(im, &c[i], e);
 	for (size_t i = 0; i < count && !failed; i++)
@@ -354,13 +386,19 @@ static int introduce(struct imap *im, struct err *e)
 		failed = login_refused(im, e);
 	for (size_t i = 0; i < count; i++)
 		imap_command_free(&c[i]);
-	return failed ? -1 : imap_namespace(im, e);
+	if (failed || imap_namespace(im, e))
+		return -1;
+	im->introducing = false;
+	find_quirks(im); /* now with what it calls itself */
+	return 0;
 }
 
 int imap_log_in(struct imap *im, struct err *e)
 {
 	bool preauth = false;
 
+	forget_capabilities(im);
+	im->clear = im->at->tls == ENDPOINT_STARTTLS;
 	if (greet(im, &preauth, e) || start_tls(im, preauth, e))
 		return -1;
 	if (!im->caps && ask_capabilities(im, e))
@@ -369,7 +407,6 @@ int imap_log_in(struct imap *im, struct err *e)
 		return -1;
 	if (ask_capabilities(im, e) || introduce(im, e))
 		return -1;
-	im->quirks = imap_quirks_find(view_of(im->software), buf_view(&im->capability));
 	if (!im->software[0])
 		snprintf(im->software, sizeof(im->software), "%.90s", im->greeting);
 	im->session.caps.ids_told = imap_has(im, CAP_UIDPLUS);

@@ -8,6 +8,53 @@
 #include "base/log.h"
 #include "connect/imap/imap.h"
 
+/* No UIDVALIDITY of RFC 3501 (32 bits), and never twice the same. */
+static uint64_t new_incarnation(void)
+{
+	return UINT64_C(1) << 62 | ((uint64_t)clock_wall() << 24 ^ (uint64_t)clock_ms());
+}
+
+static enum record_end end_of(const struct imap *im)
+{
+	static const enum record_end ends[] = {[CONN_OPEN] = RECORD_LEFT,
+	    [CONN_HUNG_UP] = RECORD_CLOSED,
+	    [CONN_SILENT] = RECORD_SILENT,
+	    [CONN_BROKEN] = RECORD_RESET};
+
+	return ends[conn_end(im->conn)];
+}
+
+static int connect_once(struct imap *im, const struct conn_target *target, struct err *e)
+{
+	if (im->conn)
+		record_link_end(&im->record, end_of(im));
+	conn_close(&im->conn);
+	imap_reader_free(&im->reader);
+	imap_reader_init(&im->reader, IMAP_LINE_MAX);
+	im->taken = 0;
+	im->bye = im->introducing = false;
+	record_link_new(
+	    &im->record, im->env.record, im->at->side, im->at->user, im->at->authzid, im->at->host);
+	if (conn_open(&im->conn, im->env.waits, target, e)) {
+		record_link_end(
+		    &im->record, e->cause == CAUSE_TLS ? RECORD_UNTRUSTED : RECORD_REFUSED);
+		return -1;
+	}
+	return imap_log_in(im, e);
+}
+
+/* Some servers hang up, or fall silent, on NAMESPACE (Exchange 2003) or ID: then without. */
+static int connect_somehow(struct imap *im, const struct conn_target *target, struct err *e)
+{
+	if (!connect_once(im, target, e))
+		return 0;
+	if (!im->introducing || e->scope != ERR_LINK || e->next != ERR_RETRY)
+		return -1;
+	log_debug("%s: lost while it was asked who it is; once more with less", im->at->host);
+	im->brief = true;
+	return connect_once(im, target, e);
+}
+
 int imap_open(
     struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e)
 {
@@ -25,36 +72,19 @@ int imap_open(
 
 	im->at = at;
 	im->env = *env;
+	im->incarnation = new_incarnation();
 	im->fetch_last = &im->fetch_first;
 	im->append_last = &im->append_first;
 	buf_init(&im->selected, 4096);
 	buf_init(&im->capability, IMAP_LINE_MAX);
 	buf_init(&im->now_raw, 4096);
-	imap_reader_init(&im->reader, IMAP_LINE_MAX);
-	record_link_new(&im->record, env->record, at->side, at->user, at->authzid, at->host);
-	if (conn_open(&im->conn, env->waits, &target, e)) {
-		record_link_end(
-		    &im->record, e->cause == CAUSE_TLS ? RECORD_UNTRUSTED : RECORD_REFUSED);
-		imap_close(&session, NULL);
-		return -1;
-	}
-	if (imap_log_in(im, e)) {
+	if (connect_somehow(im, &target, e)) {
 		imap_close(&session, NULL);
 		return -1;
 	}
 	log_debug("%s: logged in (%s)", at->host, im->software);
 	*s = session;
 	return 0;
-}
-
-static enum record_end end_of(const struct imap *im)
-{
-	static const enum record_end ends[] = {[CONN_OPEN] = RECORD_LEFT,
-	    [CONN_HUNG_UP] = RECORD_CLOSED,
-	    [CONN_SILENT] = RECORD_SILENT,
-	    [CONN_BROKEN] = RECORD_RESET};
-
-	return ends[conn_end(im->conn)];
 }
 
 /* LOGOUT is sent but not waited for: all that matters was confirmed before. */
@@ -85,7 +115,6 @@ void imap_close(struct session **s, struct session_stats *out)
 	buf_free(&im->capability);
 	buf_free(&im->now_raw);
 	arena_free(&im->mark_arena);
-	arena_free(&im->arena);
 	free(im);
 }
 
@@ -160,6 +189,7 @@ int imap_select_with(
 	if (!im->exists_told) /* it must (RFC 3501 §6.3.1), and is not taken for empty */
 		return imap_broken(im, e, "it does not tell how many messages a folder has");
 	im->lasting = im->exists;
+	im->uidvalidity = im->uidvalidity ? im->uidvalidity : im->incarnation;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
 }
 

@@ -51,6 +51,21 @@ static bool is_reserved(const char *name)
 	       !strcmp(name, ".") || !strcmp(name, "..");
 }
 
+/* Names of files that servers, and we, keep beside the folders of LAYOUT=fs. */
+static bool is_file_of_servers(const char *name)
+{
+	static const char *const names[] = {"subscriptions", "maildirfolder"};
+	static const char *const heads[] = {"dovecot", "courierimap"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	for (size_t i = 0; i < COUNT_OF(heads); i++)
+		if (!strncmp(name, heads[i], strlen(heads[i])))
+			return true;
+	return false;
+}
+
 /* Directories below FD that may be folders, in byte order. -1 = errno. */
 static int read_names(int fd, struct names *n)
 {
@@ -331,6 +346,8 @@ static int add_part(struct maildir *m, struct buf *raw, const char *part, struct
 		    e);
 	if (m->layout == LAYOUT_FS && is_reserved(part))
 		return refuse(m, "cur, new, tmp, . and .. mean other things in a Maildir", e);
+	if (m->layout == LAYOUT_FS && is_file_of_servers(part))
+		return refuse(m, "servers keep a file of that name in a Maildir", e);
 	if (imap_utf7_encode(&encoded, &scratch, part) || buf_add_text(raw, encoded))
 		return refuse(m, "the name cannot be written in modified UTF-7, or is too long", e);
 	return 0;
