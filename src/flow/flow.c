@@ -94,6 +94,7 @@ void folders_job_free(struct folder_job *job)
 	free(job->gone);
 	free(job->facts);
 	free(job->suspects);
+	free(job->placed);
 	free(job->refusals);
 	arena_free(&job->arena);
 	arena_free(&job->stored_arena);

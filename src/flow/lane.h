@@ -113,6 +113,8 @@ struct folder_job {
 	size_t gone_count, gone_size;
 	struct todo *facts; /* what the sweep told of the doubted ones */
 	size_t fact_count, fact_size;
+	struct view *placed; /* moved here in this pass, and the new id was not told */
+	size_t placed_count, placed_size;
 	struct view *doubted; /* source ids kept for the end, sorted */
 	size_t doubted_count;
 	struct refusal *refusals;
@@ -212,6 +214,9 @@ bool move_is_possible(struct lane *l);
  * concerned have been looked at; what moved leaves their todo and vanished. Folder-reset: a job was
  * found to be reset; look at all of them again. */
 int move_items(struct lane *l, struct err *e);
+
+/* Was it moved into the folder in this pass, without its new id being told? Then nothing was stored for it. */
+bool move_was_placed(const struct folder_job *job, struct view id);
 
 /* A finished folder that is not at the source any more, and whose items are not known to have gone. */
 bool move_is_deserted(const struct lane *l, const struct ledger_folder *m);

@@ -357,6 +357,21 @@ static void judge(struct moving *m, const struct placement *p, struct window_ite
 	}
 }
 
+static void note_placed(struct folder_job *job, struct view id)
+{
+	job->placed =
+	    mem_room(job->placed, job->placed_count, &job->placed_size, sizeof(*job->placed));
+	job->placed[job->placed_count++] = arena_copy(&job->arena, id);
+}
+
+bool move_was_placed(const struct folder_job *job, struct view id)
+{
+	for (size_t i = 0; i < job->placed_count; i++)
+		if (view_eq(job->placed[i], id))
+			return true;
+	return false;
+}
+
 /* The copy is there under the new id: what else is due for it. */
 static void follow_up(struct moving *m, const struct pair *pair, const struct window_item *item)
 {
@@ -376,6 +391,7 @@ static void follow_up(struct moving *m, const struct pair *pair, const struct wi
 	row.gone = false;
 	m->l->summary->items_moved++;
 	if (!item->stored_id.len) {
+		note_placed(job, item->id);
 		plan_keep_fact(job, t);
 		return;
 	}

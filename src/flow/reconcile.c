@@ -128,7 +128,8 @@ static int take_row(void *arg, const struct ledger_row *row, struct err *e)
 	m->row.target_id = arena_copy(&r->arena, row->target_id);
 	m->row.reason = arena_strdup(&r->arena, row->reason);
 	m->unlocated = row->state == ROW_STORED && !row->target_id.len &&
-		       row->pass == ledger_pass(r->l->ledger);
+		       row->pass == ledger_pass(r->l->ledger) &&
+		       !move_was_placed(r->job, row->source_id);
 	return 0;
 }
 

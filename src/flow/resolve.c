@@ -425,7 +425,8 @@ static int drop_settled(struct resolver *r, struct err *e)
 		r->done[i] = settled;
 		r->was[i] = found[i] ? rows[i].state : 0;
 		r->earlier[i] = found[i] && r->intents[i].state == INTENT_UNLOCATED &&
-				rows[i].pass != ledger_pass(r->l->ledger);
+				(rows[i].pass != ledger_pass(r->l->ledger) ||
+				    move_was_placed(r->job, r->intents[i].source_id));
 	}
 	return 0;
 }
