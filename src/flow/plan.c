@@ -321,6 +321,16 @@ static int take_present(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
+/* An answer can leave one out: those that were not told count as gone only when they are asked for once
+ * more (check_gone). */
+static void doubt_absent(struct folder_job *job, const struct present *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (!p->here[i])
+			check_doubt_gone(job, &(struct window_item){.id = p->rows[i].source_id,
+						  .was = p->rows[i].state});
+}
+
 static int plan_owed_rows(struct lane *l, struct folder_job *job, struct owed *o, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
@@ -335,10 +345,8 @@ static int plan_owed_rows(struct lane *l, struct folder_job *job, struct owed *o
 		ids[i] = o->rows[i].source_id;
 	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
 		return -1;
-	for (size_t i = 0; i < o->count; i++)
-		if (!p.here[i] && !l->options->dry_run &&
-		    ledger_forget(l->ledger, job->memory, &o->rows[i], e))
-			return -1;
+	if (!l->options->dry_run)
+		doubt_absent(job, &p);
 	return 0;
 }
 
@@ -377,7 +385,10 @@ int plan_ids(
 	for (size_t i = 0; i < count; i++)
 		rows[i].source_id = ids[i];
 	qsort(rows, count, sizeof(*rows), compare_rows);
-	return l->from->changes(l->source, job->source, &ask, &sink, &told, e);
+	if (l->from->changes(l->source, job->source, &ask, &sink, &told, e))
+		return -1;
+	doubt_absent(job, &p);
+	return 0;
 }
 
 int plan_adopted(struct lane *l, struct folder_job *job, struct view id, struct err *e)

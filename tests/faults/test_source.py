@@ -126,6 +126,45 @@ class Expunged(Case):
         self.each(one, variant=("full", "bare"), size=(300, 1500000))
 
 
+class LeftOut(Case):
+    """An answer about certain messages leaves one out, once: it is not taken for gone."""
+
+    def test_after_a_lost_answer(self):
+        """Those in doubt are asked for by their ids."""
+        def one(variant, which):
+            stage = self.stage(mails(7, twins=False), source={"script": "on FETCH-META %d: drop-message" % which},
+                               destination=dict(caps(variant), script="on APPEND 1 after-literal: drop"))
+            run = stage.copy()
+            self.assertIn(run.code, (0, 1), str(run))
+            stage.source.rules = []
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), which=(2, 3))
+
+    def test_owed(self):
+        """Those that an earlier pass could not read are."""
+        stage = self.stage(mails(5, twins=False), source={"script": "on FETCH-BODY * uid 2: nil-body"})
+        self.assertEqual(stage.copy().code, 1)
+        stage.source.rules = []
+        stage.source.script("on FETCH-META * uid 2: drop-message")
+        run = stage.copy()
+        self.assertEqual(run.code, 0, str(run))
+        self.assertEqual(dict(run.causes()), {"gone": 1}, "what is shown as gone twice is, and is named")
+        stage.source.rules = []
+        stage.source.expunge("INBOX", "2")
+        self.check_exact(stage, stage.copy(), extra=None)
+
+    def test_owed_once(self):
+        stage = self.stage(mails(5, twins=False), source={"script": "on FETCH-BODY * uid 2: nil-body"})
+        self.assertEqual(stage.copy().code, 1)
+        stage.source.rules = []
+        stage.source.script("on FETCH-META 1 uid 2: drop-message")
+        run = stage.copy()
+        self.assertEqual(run.code, 1, str(run))
+        self.check_exact(stage, stage.copy())
+        self.check_idle(stage)
+
+
 class Lengths(Case):
     """The literal's length is the truth, not RFC822.SIZE."""
 
