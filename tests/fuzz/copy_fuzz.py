@@ -163,7 +163,7 @@ class Story:
             event + "announce-literal %d" % d.choice((0, 1, 100, 700, 5000, 10737418240)),
             "on FETCH-META %s: size-lie %s" % (d.choice(("1", "*")), d.choice(("+30%", "-30%", "0", "-1", "4294967296"))),
             "on FETCH-META %s: %s" % (self.which(), d.choice(("drop", "silent", "fail-message", "reply NO x"))),
-            "on FETCH-META 1: drop-message",
+            "on FETCH-META %d: drop-message" % d.randint(1, 5),
             "on %s %s: %s" % (d.choice(("EXAMINE", "LIST", "STATUS")), self.which(), d.choice(
                 ("drop", "reply NO [INUSE] locked", "reply NO not now", "reply BAD x", "silent"))),
             "on FETCH-BODY %s: call expunge" % self.which(), "on FETCH-BODY %s: call deliver" % self.which(),

@@ -79,12 +79,17 @@ seed ledger_line '{"kind":"folder","number":1,"source_name":"INBOX","target_path
 "second_id":"","third_id":""}'
 seed ledger_line '{"kind":"item","folder":1,"id":"7","state":"refused","target_id":"9",
 "header":"00112233445566778899aabbccddeeff","size":300,"object":"18446744073709551615","gone":false,"pass":1,
-"source_flags":1,"target_flags":1,"target_assumed":true,"cause":"too-big","reason":"big"}'
+"source_flags":1,"target_flags":1,"target_assumed":true,"cause":"too-big","reason":"big",
+"sent_header":"00000000000000000000000000000000"}'
+seed ledger_line '{"kind":"item","folder":1,"id":"8","state":"stored","target_id":"10",
+"header":"00112233445566778899aabbccddeeff","size":300,"object":"0","gone":false,"pass":1,
+"source_flags":1,"target_flags":1,"target_assumed":false,"cause":"repaired","reason":"mended: NUL",
+"sent_header":"ff112233445566778899aabbccddeeff"}'
 seed ledger_line '{"kind":"intent","folder":1,"id":"7","state":"open","bytes":300,"canonical_bytes":301,
 "msgid_digest":"0011223344556677","header":"00112233445566778899aabbccddeeff",
 "body":"00112233445566778899aabbccddeeff","odd":true,"exact":"00112233445566778899aabbccddeeff","date":-1,"date_zone":-60,
 "date_known":true,"source_date":1,"source_date_zone":0,"source_date_known":false,"flags":0,"source_flags":0,"msgid":"<a>",
-"size":1,"object":0}'
+"size":1,"object":0,"repair":"","source_header":"00000000000000000000000000000000"}'
 # a line is one line
 for file in "$out"/ledger_line/*; do
 	joined=$(tr -d '\n' <"$file")
