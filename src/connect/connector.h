@@ -197,6 +197,7 @@ struct session_caps {
 	bool batches;      /* several items go in one atomic command */
 	bool streams;      /* a window's literal is accepted without asking */
 	bool moves;        /* place() is atomic: an item is never in both folders or none */
+	bool guesses;      /* sizes that it tells may be off by half */
 	uint64_t max_size; /* of one item, bytes; 0 = not told */
 	struct name_rules names;
 	/* with env.measure, where told: */

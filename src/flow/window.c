@@ -132,6 +132,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 {
 	struct window *w = window_new(WINDOW_ITEMS);
 	uint64_t bytes = 0, max = lane_max_size(l);
+	bool guesses = l->source->caps.guesses; /* then what it gives tells */
 	int given_up;
 
 	*out = NULL;
@@ -140,7 +141,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 		const struct todo *t = &job->todo[job->todo_next];
 		struct window_item item = item_of(job, w, t);
 
-		if (max && t->size > max) {
+		if (max && t->size > (guesses ? max + max / 2 : max)) {
 			if (refuse_size(l, job, &item, t->size, e))
 				return window_free(&w), -1;
 			continue;

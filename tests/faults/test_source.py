@@ -178,6 +178,20 @@ class Lengths(Case):
             self.check_idle(stage)
         self.each(one, at_once=4, variant=ENDS, lie=("+30%", "-30%", "-99%", "0", "-1", "9.3e+06", "4294967296"))
 
+    def test_estimates_near_the_limit(self):
+        """Exchange's sizes are estimates: what is just under the destination's limit is not left out for them."""
+        def one(body, causes):
+            box = mails(4, twins=False)
+            box[2].body = text("near", body).encode()
+            stage = self.stage(box, source={
+                "script": "on FETCH-META *: size-lie +20%", "greeting": "The Microsoft Exchange IMAP4 service is ready."},
+                destination={"caps": FULL + " APPENDLIMIT", "max_size": 20000})
+            missing = content_of(stage, "INBOX", 3) if causes else None
+            self.check_exact(stage, stage.copy(), 1 if causes else 0, causes, missing)
+            self.check_idle(stage, 1 if causes else 0, causes, missing)
+        self.each(one, body=(19000,), causes=({},))
+        self.each(one, body=(21000, 50000), causes=({"too-big": 1},))
+
     def test_sizes_lie_at_the_destination(self):
         """Sizes that the destination tells are for the check only; they cost a note, never a message."""
         def one(variant, lie):

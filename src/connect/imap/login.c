@@ -343,6 +343,7 @@ static void find_quirks(struct imap *im)
 	    view_of(im->software), buf_view(&im->capability)};
 
 	im->quirks = imap_quirks_find(&clues);
+	im->session.caps.guesses = (im->quirks & QUIRK_SIZES_GUESSED) != 0;
 }
 
 /* The questions that come first. Returns how many; C has room for three. */

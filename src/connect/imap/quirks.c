@@ -20,6 +20,9 @@ static const struct {
     {.host = "imap.mail.yahoo.com", .bits = QUIRK_SHOWS_NEWEST}, /* export.imap... shows all */
     {.host = "imap.aol.com", .bits = QUIRK_SHOWS_NEWEST},
     {.capability = " X-GM-EXT-1 ", .bits = QUIRK_SHOWS_NEWEST},
+    {.greeting = "Microsoft Exchange", .bits = QUIRK_SIZES_GUESSED},
+    {.host = "outlook.office365.com", .bits = QUIRK_SIZES_GUESSED},
+    {.greeting = "GroupWise", .bits = QUIRK_SIZES_GUESSED},
 };
 
 static bool host_fits(struct view host, const char *pattern)

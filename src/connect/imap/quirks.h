@@ -21,6 +21,9 @@ enum imap_quirk {
 	/* Yahoo, Gmail with that setting: of a large folder only the newest messages are shown, a
 	 * round number of them (imap_looks_capped). */
 	QUIRK_SHOWS_NEWEST = 1 << 5,
+	/* Exchange, GroupWise: RFC822.SIZE is an estimate unless the administrator wants it exact (RFC 2683
+	 * §3.4.5): what seems a little too large may fit. */
+	QUIRK_SIZES_GUESSED = 1 << 6,
 };
 
 /* What is known of a server. Each may be empty; nothing said before TLS belongs here. */

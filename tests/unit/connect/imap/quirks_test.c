@@ -41,6 +41,9 @@ static const struct {
     {"imap.gmail.com", "", "", " IMAP4rev1 X-GM-EXT-1 ", QUIRK_SHOWS_NEWEST},
     {"proxy.example.org", "", "", " IMAP4rev1 X-GM-EXT-1 ", QUIRK_SHOWS_NEWEST},
     {"imap.gmail.com", "", "", " IMAP4rev1 ", 0},
+    {"", "The Microsoft Exchange IMAP4 service is ready.", "", "", QUIRK_SIZES_GUESSED},
+    {"Outlook.Office365.com", "", "", "", QUIRK_SIZES_GUESSED},
+    {"", "GroupWise IMAP4 ready", "", "", QUIRK_SIZES_GUESSED},
 };
 
 static void test_table(void **state)
