@@ -207,7 +207,7 @@ class Unreachable(Ends):
     def test_garbage_later(self):
         """Garbage in the middle of the work: the link is given up, and the work goes on over another."""
         def one(side, event, junk):
-            stage = self.stage(mails(6))
+            stage = self.stage(mails(6), destination={"caps": without(FULL, "LIST-STATUS")})    # STATUS is asked then
             getattr(stage, side).script('on %s 1: garbage "%s"' % (event, junk))
             self.check_exact(stage, stage.copy("--timeout", "1"))
             self.check_idle(stage)

@@ -208,6 +208,32 @@ class Ladder(Repaired):
         self.assertEqual(stage.destination.count("APPEND"), 0)
 
 
+class Kill:
+    """Kills at one step of a copy with repairs; then the next run ends it."""
+    def __init__(self, variant, role, step):
+        self.variant, self.role, self.step = variant, role, step
+
+    def __str__(self):
+        return "%s %s:%d" % (self.variant, self.role, self.step)
+
+    def walk(self):
+        outer = Accidents()
+        with Stage(destination={"caps": VARIANTS[self.variant], "refuse": ALL}) as stage:
+            stage.fill(mailbox(["nul", "signed", "end", "large"]))
+            stage.before = stage.at_source()
+            directory = os.path.join(stage.directory, "originals")
+            options = ("--repair", "--keep-originals", directory)
+            run = stage.copy(*options, stop="%s:%d" % (self.role, self.step))
+            reached = run.code in (STOPPED, KILLED)
+            if reached:
+                run = stage.copy(*options)
+            outer.check_repaired(stage, run, told=not reached)
+            outer.assertEqual(len(os.listdir(directory)), 4)
+            outer.check_silent(stage, *options)
+            outer.check_source(stage)
+            return reached
+
+
 class Accidents(Repaired):
     def test_lost_replies(self):
         """Each upload in turn loses its reply: those of the exact, the mended and the wrapped bytes."""
@@ -244,33 +270,10 @@ class Accidents(Repaired):
 
     def test_killed_at_each_step(self):
         """Of the worker, what it wrote lost or durable; of the controller."""
-        class Kill:
-            def __init__(self, outer, variant, role, step):
-                self.outer, self.variant, self.role, self.step = outer, variant, role, step
-
-            def __str__(self):
-                return "%s %s:%d" % (self.variant, self.role, self.step)
-
-            def walk(self):
-                with Stage(destination={"caps": VARIANTS[self.variant], "refuse": ALL}) as stage:
-                    stage.fill(mailbox(["nul", "signed", "end", "large"]))
-                    stage.before = stage.at_source()
-                    directory = os.path.join(stage.directory, "originals")
-                    options = ("--repair", "--keep-originals", directory)
-                    run = stage.copy(*options, stop="%s:%d" % (self.role, self.step))
-                    reached = run.code in (STOPPED, KILLED)
-                    if reached:
-                        run = stage.copy(*options)
-                    self.outer.check_repaired(stage, run, told=not reached)
-                    self.outer.assertEqual(len(os.listdir(directory)), 4)
-                    self.outer.check_silent(stage, *options)
-                    self.outer.check_source(stage)
-                    return reached
-
         for variant in ("full", "no-uidplus", "bare"):
             for role in ("worker", "durable", "controller"):
                 with self.subTest(variant=variant, role=role):
-                    report = walk([Kill(self, variant, role, step) for step in range(2, 120, 5 if variant == "full" else 9)])
+                    report = walk([Kill(variant, role, step) for step in range(2, 120, 5 if variant == "full" else 9)])
                     self.assertFalse(report.failures, str(report))
                     self.assertGreater(report.walked, 5, str(report))
 

@@ -469,7 +469,7 @@ class Folders(Strange):
     def test_stray_status(self):
         """STATUS of another folder among the answers, or under another spelling of the name."""
         def one(line):
-            stage = self.one_end("destination", {"script": 'on STATUS *: extra "%s"' % line},
+            stage = self.one_end("destination", {"caps": without(FULL, "LIST-STATUS"), "script": 'on STATUS *: extra "%s"' % line},
                                  mails(3) + mails(2, "Box"))
             self.then(stage)
         self.each(one, line=("* STATUS Other (MESSAGES 3 UIDNEXT 999 UIDVALIDITY 77)", "* STATUS INBOX (MESSAGES 3)",
@@ -477,7 +477,8 @@ class Folders(Strange):
 
     def test_status_under_another_name(self):
         def one(spelling):
-            stage = self.one_end("destination", {"script": 'on STATUS *: replace "STATUS (Box|\\"Box\\")" "STATUS %s"' % spelling},
+            stage = self.one_end("destination", {
+                "caps": without(FULL, "LIST-STATUS"), "script": 'on STATUS *: replace "STATUS (Box|\\"Box\\")" "STATUS %s"' % spelling},
                                  mails(3) + mails(2, "Box"))
             self.then(stage)
         self.each(one, spelling=("BOX", "NIL"))

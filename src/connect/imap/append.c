@@ -165,7 +165,7 @@ static void take_refusal(struct imap *im, struct imap_append *a, const struct ap
 
 	w->wait_s = wait_s > w->wait_s ? wait_s : w->wait_s;
 
-	if (view_is_nocase(r->code, "TRYCREATE"))
+	if (view_is_nocase(r->code, "TRYCREATE") || view_is_nocase(r->code, "NONEXISTENT"))
 		hold = CAUSE_FOLDER_GONE;
 	for (size_t i = c->first; i < c->first + c->count; i++) {
 		struct window_item *item = &w->items[i];
