@@ -88,7 +88,7 @@ tsan_units="net_resolve net_conn net_tcp ledger_remote"
 if step "build with the address and undefined behaviour sanitizers" \
 	compiled build/asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false; then
 	run "address and undefined behaviour sanitizers: unit tests, transcripts, faults" build/asan units \
-		${plain:+"$plain"} --timeout-multiplier 4 --suite unit --suite transcript --suite fault
+		${plain:+"$plain"} --timeout-multiplier 4 --suite unit --suite transcript --suite fault --no-suite defects
 	known build/asan $asan_servers
 	run "address and undefined behaviour sanitizers: servers" build/asan servers \
 		${plain:+"$plain"} --timeout-multiplier 4 $asan_servers

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""The part of the walks that runs in every test run; run.py --all walks everything."""
+"""The part of the walks that runs in every test run; run.py --all walks everything. GODWIT_BRIEF: a third of it,
+for a program that is slow because it checks itself."""
 
 import errno
+import os
 import unittest
 
 from scenarios import PLOTS, Scenario
@@ -11,11 +13,12 @@ from walks import (command_kills, controller_kills, cuts, disk_errors, disk_kill
 
 with open(GODWIT, "rb") as program:
     SANITIZED = b"__asan_init" in program.read()
+SPARSER = 3 if os.environ.get("GODWIT_BRIEF") else 1
 
 
 def some(points, count, start=0):
     """About that many of them, from all parts of the list."""
-    step = max(1, len(points) // count)
+    step = max(1, len(points) * SPARSER // count)
     return points[start % step::step]
 
 
@@ -24,7 +27,7 @@ class Walk(unittest.TestCase):
 
     def check(self, report, least):
         self.assertFalse(report.failures, str(report))
-        self.assertGreaterEqual(report.walked, least, "the walk was short: %s" % report)
+        self.assertGreaterEqual(report.walked, least // SPARSER, "the walk was short: %s" % report)
 
 
 class Kills(Walk):
@@ -37,12 +40,12 @@ class Kills(Walk):
             with self.subTest(scenario=str(scenario)):
                 full = scenario.variant == "full"
                 points = worker_kills(scenario, record(scenario))
-                self.check(walk(points if full else some(points, 24, number)), 20)
+                self.check(walk(points[::SPARSER] if full else some(points, 24, number)), 20)
 
     def test_controller_frames(self):
         for scenario in (Scenario("full"), Scenario("bare"), Scenario("no-uidplus", "second pass")):
             with self.subTest(scenario=str(scenario)):
-                self.check(controller_kills(scenario, 3), 10)
+                self.check(controller_kills(scenario, 3 * SPARSER), 10)
 
     def test_commands(self):
         """Before, between and behind the commands and answers of both sides."""
@@ -88,13 +91,13 @@ class Maildirs(Walk):
         scenario = Scenario("maildir", mailbox=tiny_mailbox)
         record(scenario)
         for how in ("kill", "killed"):
-            self.check(disk_kills(scenario, "Maildir", how, 2), 20)
+            self.check(disk_kills(scenario, "Maildir", how, 2 * SPARSER), 20)
 
     def test_disk_errors(self):
         scenario = Scenario("maildir", mailbox=tiny_mailbox)
         record(scenario)
         for start, error in enumerate((errno.ENOSPC, errno.EIO), 1):
-            self.check(disk_errors(scenario, "Maildir", "on", error, 5, start), 8)
+            self.check(disk_errors(scenario, "Maildir", "on", error, 5 * SPARSER, start), 8)
 
 
 class Machine(Walk):
@@ -108,13 +111,13 @@ class Machine(Walk):
     def test_kill_at_every_change(self):
         """Of the store: each write, sync, truncation and file made."""
         for start, how in enumerate(("kill", "killed"), 1):
-            self.check(disk_kills(self.scenario(), "store", how, 2, start), 20)
+            self.check(disk_kills(self.scenario(), "store", how, 2 * SPARSER, start), 20)
 
     def test_disk_errors(self):
         """From then on, as on a full disk, or once."""
         for start, (error, how) in enumerate(((errno.ENOSPC, "on"), (errno.EIO, "on"), (errno.EIO, "once")), 1):
             with self.subTest(error=error, how=how):
-                self.check(disk_errors(self.scenario(), "store", how, error, 3, start), 15)
+                self.check(disk_errors(self.scenario(), "store", how, error, 3 * SPARSER, start), 15)
 
     @unittest.skipIf(SANITIZED, "a sanitizer allocates by itself")
     def test_no_memory(self):
@@ -137,7 +140,7 @@ class Cuts(Walk):
             with self.subTest(variant=variant):
                 scenario = Scenario(variant)
                 points = cuts(scenario, record(scenario), literal_step=50000, step=101)
-                self.check(walk(points[::5], at_once=8), 20)
+                self.check(walk(points[::5 * SPARSER], at_once=8), 20)
 
     def test_cuts_in_life(self):
         """While it moves, removes and marks."""
