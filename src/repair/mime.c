@@ -244,9 +244,6 @@ static struct view parse_header(
 
 /* ---- the body ---- */
 
-static void parse_part(struct mime_tree *t, struct mime_part *parent, bool message, struct view v,
-    const struct view *outer, unsigned depth);
-
 enum delimiter { NO_DELIMITER, DELIMITER, LAST_DELIMITER };
 
 static enum delimiter is_delimiter(struct view line, size_t len, struct view boundary)
@@ -293,26 +290,64 @@ static size_t before_line_end(struct view v, size_t from, size_t begin)
 	return begin;
 }
 
-static void parse_multipart(struct mime_tree *t, struct mime_part *p, struct view v,
-    struct view boundary, const struct view *outer, unsigned depth)
-{
-	size_t from = 0, at, begin, end;
-	size_t part = t->part_count - 1;
-	enum delimiter found = find_delimiter(v, 0, boundary, &begin, &end);
+/* A part that holds others, on the way through them. */
+struct level {
+	struct mime_part *part;
+	size_t index;         /* of the part */
+	struct view boundary; /* empty: it holds one message */
+	struct view v;        /* its content */
+	size_t from;          /* what of it is not a piece yet */
+	size_t begin, end;    /* the next delimiter's line */
+	enum delimiter found;
+	bool inside; /* of one of its parts */
+};
 
-	while (found == DELIMITER && t->part_count < PARTS_MAX) {
-		add_piece(t, MIME_FRAME, view_make(v.data + from, end - from));
-		t->pieces[t->piece_count - 1].part = part;
-		at = end;
-		found = find_delimiter(v, at, boundary, &begin, &end);
-		from = found ? before_line_end(v, at, begin) : begin;
-		parse_part(t, p, false, view_make(v.data + at, from - at), outer, depth + 1);
-		t->parts[t->part_count - 1]->cut = !found;
-	}
-	if (from < v.len) {
-		add_piece(t, MIME_FRAME, rest_of(v, from));
-		t->pieces[t->piece_count - 1].part = part;
-	}
+struct way {
+	struct level levels[DEPTH_MAX + 1];
+	unsigned depth;
+};
+
+static void add_frame(struct mime_tree *t, const struct level *l, size_t end)
+{
+	add_piece(t, MIME_FRAME, view_make(l->v.data + l->from, end - l->from));
+	t->pieces[t->piece_count - 1].part = l->index;
+}
+
+/* The next part within L; false = there is none. */
+static bool next_part(struct mime_tree *t, struct level *l, struct view *part)
+{
+	size_t at = l->end;
+
+	if (l->inside)
+		t->parts[t->part_count - 1]->cut = !l->found;
+	l->inside = l->found == DELIMITER && t->part_count < PARTS_MAX;
+	if (!l->inside)
+		return false;
+	add_frame(t, l, at);
+	l->found = find_delimiter(l->v, at, l->boundary, &l->begin, &l->end);
+	l->from = l->found ? before_line_end(l->v, at, l->begin) : l->begin;
+	*part = view_make(l->v.data + at, l->from - at);
+	return true;
+}
+
+static void leave(struct mime_tree *t, struct way *w)
+{
+	const struct level *l = &w->levels[--w->depth];
+
+	if (l->from < l->v.len)
+		add_frame(t, l, l->v.len);
+}
+
+static void enter(const struct mime_tree *t, struct way *w, struct mime_part *p,
+    struct view boundary, struct view v)
+{
+	struct level *l = &w->levels[w->depth++];
+
+	*l = (struct level){.part = p, .index = t->part_count - 1, .boundary = boundary};
+	if (!boundary.len)
+		return;
+	l->v = v;
+	l->found = find_delimiter(v, 0, boundary, &l->begin, &l->end);
 }
 
 static bool is_type(const struct mime_part *p, const char *const *names, size_t count)
@@ -350,49 +385,62 @@ static bool is_strange(const struct mime_part *p)
 }
 
 /* Not one of those around it: readers would not agree whose it is. */
-static bool is_new(struct view boundary, const struct view *outer, unsigned depth)
+static bool is_new(struct view boundary, const struct way *w)
 {
-	for (unsigned i = 0; i < depth; i++)
-		if (outer[i].len && view_eq(outer[i], boundary))
+	for (unsigned i = 0; i < w->depth; i++)
+		if (w->levels[i].boundary.len && view_eq(w->levels[i].boundary, boundary))
 			return false;
 	return true;
 }
 
-static void parse_part(struct mime_tree *t, struct mime_part *parent, bool message, struct view v,
-    const struct view *outer, unsigned depth)
+/* A part begins: a leaf becomes a piece, one that holds others another level. */
+static void parse_part(
+    struct mime_tree *t, struct way *w, struct mime_part *parent, bool message, struct view v)
 {
-	struct mime_part *p = add_part(t, parent, message);
-	struct header h = {0};
-	struct view inner[DEPTH_MAX + 1];
-	bool many;
+	for (;; message = true) {
+		struct mime_part *p = add_part(t, parent, message);
+		struct header h = {0};
+		bool many, holds;
 
-	v = parse_header(t, p, &h, v);
-	many = view_starts_nocase(p->type, "multipart/");
-	p->body_sealed = p->header_sealed || is_sealed(p);
-	t->garbled = t->garbled || is_strange(p);
-	if (depth >= DEPTH_MAX || t->part_count >= PARTS_MAX || h.boundary.len > BOUNDARY_MAX) {
-		t->garbled = true;
-		many = false;
-	}
-	if (depth)
-		memcpy(inner, outer, depth * sizeof(*inner));
-	inner[depth < DEPTH_MAX ? depth : DEPTH_MAX] = h.boundary;
-	if (many && h.boundary.len && p->coding == MIME_PLAIN) {
-		t->garbled = t->garbled || !is_new(h.boundary, inner, depth);
-		parse_multipart(t, p, v, h.boundary, inner, depth);
-	} else if (many) {
-		add_piece(t, MIME_FRAME, v);
-	} else if (holds_message(p) && p->coding == MIME_PLAIN && depth < DEPTH_MAX) {
-		parse_part(t, p, true, v, inner, depth + 1);
-	} else {
-		add_piece(t, MIME_LEAF, v);
+		v = parse_header(t, p, &h, v);
+		many = view_starts_nocase(p->type, "multipart/");
+		holds = holds_message(p) && p->coding == MIME_PLAIN && w->depth < DEPTH_MAX;
+		p->body_sealed = p->header_sealed || is_sealed(p);
+		t->garbled = t->garbled || is_strange(p);
+		if (w->depth >= DEPTH_MAX || t->part_count >= PARTS_MAX ||
+		    h.boundary.len > BOUNDARY_MAX) {
+			t->garbled = true;
+			many = false;
+		}
+		if (many && h.boundary.len && p->coding == MIME_PLAIN) {
+			t->garbled = t->garbled || !is_new(h.boundary, w);
+			enter(t, w, p, h.boundary, v);
+			return;
+		}
+		if (many || !holds) {
+			add_piece(t, many ? MIME_FRAME : MIME_LEAF, v);
+			return;
+		}
+		enter(t, w, p, (struct view){0}, v);
+		parent = p;
 	}
 }
 
 void mime_parse(struct mime_tree *tree, struct view message)
 {
+	struct way way = {.depth = 0};
+	struct view part;
+
 	*tree = (struct mime_tree){.arena = ARENA_INIT};
-	parse_part(tree, NULL, true, message, NULL, 0);
+	parse_part(tree, &way, NULL, true, message);
+	while (way.depth) {
+		struct level *l = &way.levels[way.depth - 1];
+
+		if (next_part(tree, l, &part))
+			parse_part(tree, &way, l->part, false, part);
+		else
+			leave(tree, &way);
+	}
 }
 
 void mime_free(struct mime_tree *tree)

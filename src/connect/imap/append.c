@@ -153,7 +153,9 @@ static void take_ids(
 /* Empty for a stream. */
 static struct view body_of(const struct window *w, const struct window_item *item)
 {
-	return w->stream ? (struct view){0} : view_make(w->body.data + item->offset, item->len);
+	if (w->stream)
+		return view_make(NULL, 0);
+	return view_make(w->body.data + item->offset, item->len);
 }
 
 static void take_refusal(struct imap *im, struct imap_append *a, const struct append_command *c)
