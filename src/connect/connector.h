@@ -132,6 +132,8 @@ struct cursor {
 /* Do both speak of the same incarnation of a folder, so that ids of the one mean the same items in
  * the other? False where one of them is none. */
 bool cursor_same(const struct cursor *a, const struct cursor *b);
+/* The second word; 0 = it is not known, or no number. */
+uint64_t cursor_next_id(const struct cursor *c);
 /* Have ids of THEN been taken back, within one incarnation? Then the server was restored from a backup,
  * and gives ids out a second time. */
 bool cursor_went_back(const struct cursor *now, const struct cursor *then);

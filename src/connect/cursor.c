@@ -11,8 +11,7 @@ bool cursor_same(const struct cursor *a, const struct cursor *b)
 	return len && len == strcspn(b->text, " ") && !memcmp(a->text, b->text, len);
 }
 
-/* The second word as a number; 0 = it is none. */
-static uint64_t next_id(const struct cursor *c)
+uint64_t cursor_next_id(const struct cursor *c)
 {
 	const char *at = c->text + strcspn(c->text, " ");
 	uint64_t number;
@@ -23,7 +22,7 @@ static uint64_t next_id(const struct cursor *c)
 
 bool cursor_went_back(const struct cursor *now, const struct cursor *then)
 {
-	return next_id(now) && next_id(now) < next_id(then);
+	return cursor_next_id(now) && cursor_next_id(now) < cursor_next_id(then);
 }
 
 bool cursor_glance(const struct folder *f, struct cursor *out)

@@ -28,6 +28,21 @@ int check_same_target(
 	return first && !l->options->dry_run ? ledger_save_folder(l->ledger, m, e) : 0;
 }
 
+int check_still_ahead(struct folder_job *job, const struct cursor *now, struct err *e)
+{
+	uint64_t next = cursor_next_id(now), id;
+
+	for (size_t i = 0; next && i < job->stored_count; i++) {
+		if (view_number(job->stored[i].target_id, &id) || id < next)
+			continue;
+		job->target_reset = true;
+		return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+		    "the folder %s went back in time at the destination, again and again",
+		    job->target_name);
+	}
+	return 0;
+}
+
 void check_expect(struct folder_job *job, const struct expectation *x)
 {
 	struct expectation *copy;

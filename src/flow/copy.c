@@ -100,7 +100,8 @@ int copy_floor(struct lane *l, struct folder_job *job, struct err *e)
 
 	if (job->floor_session == l->sessions)
 		return 0;
-	if (target_now(l, job, &now, e) || check_same_target(l, job, &now, e))
+	if (target_now(l, job, &now, e) || check_same_target(l, job, &now, e) ||
+	    (job->floor_session && check_still_ahead(job, &now, e)))
 		return -1;
 	job->floor_session = l->sessions;
 	if (!job->floor.text[0])

@@ -285,6 +285,9 @@ int check_same_target(
 int check_stored(struct lane *l, struct folder_job *job, struct err *e);
 /* Expect what an interrupted run stored and could not check. */
 int check_recall(struct lane *l, struct folder_job *job, struct err *e);
+/* After a lost link: are ids of what this pass has stored still behind NOW? Else the destination was restored
+ * from a backup meanwhile, and would give them out again (-1, scope folder). */
+int check_still_ahead(struct folder_job *job, const struct cursor *now, struct err *e);
 void check_expect(struct folder_job *job, const struct expectation *x);
 void check_forget(struct folder_job *job);
 /* The source did not give an item and said nothing: gone, perhaps. */

@@ -518,6 +518,18 @@ class Rebuilt(Case):
             ": uidvalidity-change", " after: uidvalidity-change", " after: uidvalidity-change; drop",
             ": uidvalidity-change; drop"))
 
+    def test_restored_in_the_middle(self):
+        """A backup is put back while godwit works: what it had stored since is stored again, not taken for there."""
+        def one(variant, taken, restored):
+            stage = self.stage(mails(12, twins=False, size=9000) + mails(2, "Other"), destination=dict(caps(variant), script=(
+                "on APPEND %d after: snapshot\non APPEND %d replied: restore" % (taken, restored))))
+            run = stage.copy()
+            self.assertIn(run.code, (0, 1), str(run))
+            lost = stage.at_source() - stage.at_destination()
+            self.assertLessEqual(sum(lost.values()), run.causes()["missing"], "lost without a word: %s" % run)
+            self.assertFalse(stage.at_destination() - stage.at_source(), str(run))
+        self.each(one, variant=("no-multiappend",), taken=(1, 2, 4), restored=(5, 7, 9, 12))
+
     def test_between_passes(self):
         """Nothing was under way: what is there stays known, what is new is copied."""
         def one(variant):

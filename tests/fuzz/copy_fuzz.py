@@ -52,6 +52,7 @@ class Excuse:
         self.flags = False          # a lie about flags and dates cannot be seen, or odd refusals cost them
         self.names = False          # a folder may have been listed under a name that it has not
         self.lost = False           # the destination lost what it had said it stored: then it is named as missing
+        self.unseen = False         # the source leaves a message out whenever it is asked: then it is named as gone
         self.restored = False       # it went back in time: new numbers as high as the old ones hide it
 
     def __str__(self):
@@ -156,7 +157,7 @@ class Story:
     def at_the_source(self):
         d = self.dice
         event = "on FETCH-BODY %s%s: " % (self.which(), d.choice(("", " uid %d" % d.randint(1, 6))))
-        return ("source", d.choice((
+        rule = d.choice((
             event + d.choice(("omit-body", "nil-body", "empty-body", "drop-message", "fail-message", "drop", "reset", "silent",
                               "truncate-literal %d" % d.choice((0, 1, 40, 250)), "stall-literal %d" % d.choice((0, 40)),
                               "reply NO [SERVERBUG] Internal error", "reply BAD x", "reply OK nothing")),
@@ -170,7 +171,8 @@ class Story:
             "on FETCH-BODY %s%s: flag %s %s" % (self.which(), d.choice(("", " before", " after")), d.choice(("1", "2", "1:3", "4")),
                                                d.choice(("+\\Flagged", "-\\Seen", "+Late", "+\\Answered"))),
             "on FETCH-BODY 1: uidvalidity-change", "on FETCH-META 1 after: uidvalidity-change",
-            "on FETCH-BODY %s: call kill" % self.which())), "")
+            "on FETCH-BODY %s: call kill" % self.which()))
+        return "source", rule, "unseen" if "drop-message" in rule and "META" in rule else ""
 
     def on_the_line(self):
         d = self.dice
@@ -394,7 +396,8 @@ class Play:
             if wanted == got and not excuse.flags:
                 hold(source[key] == there[key] or self.told_of_flags(),
                      "flags or dates differ: %s\nsource %s\ndestination %s" % (key, source[key], there[key]), last)
-        hold(missing <= (self.named("missing") if excuse.lost else 0) or excuse.restored, "%d messages lost" % missing, last)
+        named = (self.named("missing") if excuse.lost else 0) + (self.named("gone") if excuse.unseen else 0)
+        hold(missing <= named or excuse.restored, "%d messages lost" % missing, last)
         hold(doubles <= self.named("in-doubt"), "%d messages doubled, %d named" % (doubles, self.named("in-doubt")), last)
 
     def told_of_flags(self):
