@@ -8,7 +8,7 @@
  *   check.c    is it all there?             mark.c     flags that changed at the source
  *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
  *   gone.c     what went at the source      follow.c   folders that were renamed
- *   suspect.c  items at which a link dies   mend.c     refused, and put in other bytes
+ *   suspect.c  items at which a link dies   remedy.c   refused, and put in other bytes
  *   lane.c     what is told to the controller */
 #pragma once
 
@@ -258,7 +258,7 @@ bool suspect_is(const struct folder_job *job, struct view id);
 int suspect_give_up(
     struct lane *l, struct folder_job *job, struct window_item *item, struct err *e);
 
-/* ---- mend.c ---- */
+/* ---- remedy.c ---- */
 /* Refused: shall it be wanted again, to be put in other bytes? Then it is AGAIN and climbs. */
 bool remedy_climb(
     struct lane *l, struct folder_job *job, const struct window *w, struct window_item *item);
