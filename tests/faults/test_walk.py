@@ -40,7 +40,7 @@ class Kills(Walk):
             with self.subTest(scenario=str(scenario)):
                 full = scenario.variant == "full"
                 points = worker_kills(scenario, record(scenario))
-                self.check(walk(points[::SPARSER] if full else some(points, 24, number)), 20)
+                self.check(walk(points[::SPARSER] if full else some(points, 18, number)), 15)
 
     def test_controller_frames(self):
         for scenario in (Scenario("full"), Scenario("bare"), Scenario("no-uidplus", "second pass")):
@@ -51,7 +51,7 @@ class Kills(Walk):
         """Before, between and behind the commands and answers of both sides."""
         for number, scenario in enumerate(self.scenarios()):
             with self.subTest(scenario=str(scenario)):
-                self.check(walk(some(command_kills(scenario, record(scenario)), 30, 7 * number)), 20)
+                self.check(walk(some(command_kills(scenario, record(scenario)), 24, 7 * number)), 15)
 
 
 class Plots(Walk):

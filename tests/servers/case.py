@@ -33,7 +33,7 @@ from servers import Courier, Cyrus, Dovecot
 GODWIT = os.path.abspath(os.environ.get("GODWIT") or os.path.join(ROOT, "build", "godwit"))
 BRIEF = bool(os.environ.get("GODWIT_BRIEF"))
 #: How often a class of kills is repeated.
-ROUNDS = int(os.environ.get("GODWIT_KILL_ROUNDS", "0")) or (3 if BRIEF else 10)
+ROUNDS = int(os.environ.get("GODWIT_KILL_ROUNDS", "0")) or (3 if BRIEF else 6)
 PATIENCE = 120      # seconds a run of godwit may take
 PASSWORD = "pass word"      # with a space, since a client may get that wrong
 
