@@ -436,6 +436,25 @@ class Accidents(MaildirCase):
                 self.assertEqual((status.st_uid, stat.S_IMODE(status.st_mode) & 0o77), (1234, 0), path)
 
 
+    def test_owner_of_half_made(self):
+        """What a run killed in the middle of making a folder left with root becomes the owner's as well."""
+        source = self.end(self.server("dovecot"))
+        mailbox.fill(source.account, "small", 1)
+        for half in (["tmp", "new", "tmp/cur.godwit"], ["tmp", "new", "cur", ".Sent", ".Sent/tmp", ".Sent/tmp/cur.godwit"]):
+            box = self.maildir(f"half-owned{len(half)}/Maildir")
+            os.makedirs(box.path)
+            for directory in half:
+                os.mkdir(f"{box.path}/{directory}", mode=0o700)
+            os.chown(box.path, 1234, 1234)
+            with self.subTest(half=half):
+                self.copy(source, box, state=f"{self.states}-{len(half)}")
+                for directory, below, names in os.walk(box.path):
+                    self.assertNotIn("cur.godwit", below)
+                    if directory != box.path + "/cur":
+                        for path in (directory, *(os.path.join(directory, name) for name in names)):
+                            self.assertEqual(os.stat(path).st_uid, 1234, path)
+
+
 class Kills(MaildirCase):
     """kill -9 at random moments; a subclass says where the Maildir is."""
 

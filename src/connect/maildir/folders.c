@@ -366,17 +366,36 @@ static int raw_of(
 	return 0;
 }
 
+/* One that is there but not the owner's is what a killed run had just made. */
 static int make_dir(int dir, const char *path, const struct stat *owner)
 {
+	bool made = !mkdirat(dir, path, 0700);
+	struct stat st;
 	int fd;
 
-	if (mkdirat(dir, path, 0700))
-		return errno == EEXIST ? 0 : -1;
+	if (!made && errno != EEXIST)
+		return -1;
 	fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return -1;
-	maildir_give_away(fd, owner);
+		return made ? -1 : 0;
+	if (made || (!fstat(fd, &st) && !st.st_uid && owner->st_uid))
+		maildir_give_away(fd, owner);
 	close(fd);
+	return 0;
+}
+
+/* A directory that means something once it is there: given to its owner before it has its name. */
+static int make_whole(int dir, const char *path, const char *before, const struct stat *owner)
+{
+	if (make_dir(dir, before, owner))
+		return -1;
+	if (renameat(dir, before, dir, path)) {
+		int error = errno;
+
+		unlinkat(dir, before, AT_REMOVEDIR);
+		errno = error;
+		return error == EEXIST || error == ENOTEMPTY ? 0 : -1;
+	}
 	return 0;
 }
 
@@ -384,17 +403,21 @@ static int make_dir(int dir, const char *path, const struct stat *owner)
 static int make_root(struct maildir *m)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	char *above = arena_strdup(&scratch, m->at->path), *slash = strrchr(above, '/');
+	char *path = arena_strdup(&scratch, m->at->path), *above, *slash;
 	struct stat owner;
 
 	if (m->root >= 0)
 		return 0;
+	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	above = arena_strdup(&scratch, path);
+	slash = strrchr(above, '/');
 	if (slash)
 		slash[slash == above] = '\0';
 	if (stat(slash ? above : ".", &owner))
 		return -1;
 	owner.st_mode = 0700;
-	if (make_dir(AT_FDCWD, m->at->path, &owner))
+	if (make_whole(AT_FDCWD, path, arena_printf(&scratch, "%s.godwit", path), &owner))
 		return -1;
 	m->root = open(m->at->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return m->root < 0 ? -1 : 0;
@@ -425,7 +448,7 @@ static void sync_all(int fd)
 /* cur comes last: it makes the directory a folder. */
 static int make_folder(struct maildir *m, const char *raw)
 {
-	static const char *const inside[] = {"tmp", "new", "cur"};
+	static const char *const inside[] = {"tmp", "new"};
 	struct stat owner;
 	int fd, file;
 
@@ -445,6 +468,8 @@ static int make_folder(struct maildir *m, const char *raw)
 	for (size_t i = 0; i < COUNT_OF(inside); i++)
 		if (make_dir(fd, inside[i], &owner))
 			return close(fd), -1;
+	if (make_whole(fd, "cur", "tmp/cur.godwit", &owner))
+		return close(fd), -1;
 	sync_all(fd);
 	fsync(m->root);
 	return 0;
