@@ -124,20 +124,13 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
 static int choose_proofs(
     struct following *f, const struct ledger_folder *m, struct proof *p, struct err *e)
 {
-	const struct ledger_row *row;
-	struct view tops[TOPS];
-	bool found[TOPS];
-	size_t count = 0;
+	size_t count;
 
-	for (; count < TOPS && m->top[count].text[0]; count++)
-		tops[count] = view_of(m->top[count].text);
-	if (ledger_find(f->l->ledger, m, tops, count, p->rows, found, &f->arena, e))
+	if (ledger_tops(f->l->ledger, m, p->rows, &count, &f->arena, e))
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		if (!found[i] || p->rows[i].gone || !ledger_has_digest(&p->rows[i]))
-			continue;
-		p->rows[p->count] = p->rows[i];
-		row = &p->rows[p->count];
+		const struct ledger_row *row = &p->rows[i];
+
 		p->ids[p->count] = f->at_source ? row->source_id : row->target_id;
 		p->digests[p->count] = f->at_source ? row->digest : ledger_sent_digest(row);
 		p->count += p->ids[p->count].len > 0;

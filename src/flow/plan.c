@@ -576,23 +576,15 @@ static int take_proof(void *arg, const struct fact *fact, struct err *e)
  * knew: the highest that we have tell. It can only be so where something is new. */
 static int suspect_highest(struct planner *p, struct err *e)
 {
-	const struct ledger_folder *m = p->job->memory;
 	struct ledger_row rows[TOPS];
-	struct view ids[TOPS];
-	bool found[TOPS];
-	size_t count = 0;
+	size_t count;
 
 	if (!p->fresh || (p->job->told.complete && !p->brief))
 		return 0; /* or the sizes of all were seen */
-	while (count < TOPS && m->top[count].text[0]) {
-		ids[count] = view_of(m->top[count].text);
-		count++;
-	}
-	if (ledger_find(p->l->ledger, m, ids, count, rows, found, &p->arena, e))
+	if (ledger_tops(p->l->ledger, p->job->memory, rows, &count, &p->arena, e))
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (found[i] && !rows[i].gone)
-			suspect(p, &rows[i]);
+		suspect(p, &rows[i]);
 	return 0;
 }
 

@@ -448,6 +448,24 @@ int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct vi
 	return l->store->ops->get(l->store, keys, count, take_found, &find, e);
 }
 
+int ledger_tops(struct ledger *l, const struct ledger_folder *f,
+    struct ledger_row rows[static TOPS], size_t *count, struct arena *a, struct err *e)
+{
+	struct view ids[TOPS];
+	bool found[TOPS];
+	size_t known = 0, kept = 0;
+
+	for (; known < TOPS && f->top[known].text[0]; known++)
+		ids[known] = view_of(f->top[known].text);
+	if (ledger_find(l, f, ids, known, rows, found, a, e))
+		return -1;
+	for (size_t i = 0; i < known; i++)
+		if (found[i] && !rows[i].gone && ledger_has_digest(&rows[i]))
+			rows[kept++] = rows[i];
+	*count = kept;
+	return 0;
+}
+
 int records_take(void *arg, const struct store_row *record, struct err *e)
 {
 	struct walk *w = arg;

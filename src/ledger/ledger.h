@@ -146,6 +146,9 @@ int ledger_save_folder(struct ledger *l, struct ledger_folder *f, struct err *e)
 /* Rows of COUNT source ids; found[i] tells which exist. Texts live in A. */
 int ledger_find(struct ledger *l, const struct ledger_folder *f, const struct view *ids,
     size_t count, struct ledger_row *rows, bool *found, struct arena *a, struct err *e);
+/* Rows of the highest items on record that have not gone, and whose header is known. Texts live in A. */
+int ledger_tops(struct ledger *l, const struct ledger_folder *f,
+    struct ledger_row rows[static TOPS], size_t *count, struct arena *a, struct err *e);
 /* All rows of the folder, in no useful order; the row's views live during the call. TAKE must not
  * call the ledger. */
 int ledger_each_row(struct ledger *l, const struct ledger_folder *f,

@@ -27,6 +27,16 @@ def boxes(count=90):
     return mailbox.sample(count, 3) + [difficult[name,] for name in ("Twins", "Flags")]
 
 
+def timed(test, one, other):
+    """(source, destination, what the source holds, how long an undisturbed copy of it takes)"""
+    source, destination = test.ends(one, other)
+    mailbox.fill(source.account, boxes())
+    before = source.read()
+    began = time.monotonic()
+    test.copy(source, destination)
+    return source, destination, before, time.monotonic() - began
+
+
 class Stops(case.ServerCase):
     """Stopped on purpose."""
 
@@ -137,13 +147,8 @@ class ServerKills(case.ServerCase):
     def rounds(self, one, other, whose):
         """Kill, start again, compare; the destination is a new account each time."""
         chance = random.Random()
-        source, destination = self.ends(one, other)
-        mailbox.fill(source.account, boxes())
         allow = [*case.allowances(one, other), *AGAIN]
-        before = source.read()
-        began = time.monotonic()
-        self.copy(source, destination)
-        duration = time.monotonic() - began
+        source, destination, before, duration = timed(self, one, other)
         for number in range(max(1, case.ROUNDS // 3)):  # a server takes its time to be back
             target, moment = self.end(destination.server), chance.random() * duration
             state = os.path.join(self.work, f"state{number}")
@@ -211,14 +216,9 @@ class Kills:
 
     def rounds(self, one, other):
         """Kill, perhaps again, complete, compare; with an account of its own each time."""
-        chance = random.Random()
-        source, destination = self.ends(one, other)
-        mailbox.fill(source.account, boxes())
+        chance, began = random.Random(), time.monotonic()
         allow = [*case.allowances(one, other), *AGAIN]
-        before = source.read()
-        began = time.monotonic()
-        self.copy(source, destination)
-        duration = time.monotonic() - began
+        source, destination, before, duration = timed(self, one, other)
         killed = 0
         for number in range(case.ROUNDS):
             target, moments = self.end(destination.server), []

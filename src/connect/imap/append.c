@@ -171,7 +171,6 @@ static void take_refusal(struct imap *im, struct imap_append *a, const struct ap
 		hold = CAUSE_FOLDER_GONE;
 	for (size_t i = c->first; i < c->first + c->count; i++) {
 		struct window_item *item = &w->items[i];
-
 		struct view body = body_of(w, item);
 
 		item->state = hold || c->count > 1 ? ITEM_AGAIN : ITEM_REFUSED;
