@@ -267,6 +267,13 @@ static int complete_end(
 	return check_ca_file(end->ca_file, e);
 }
 
+/* Both ports of IMAP lead to one server; a port of its own tells of another. */
+static bool is_same_server(const struct endpoint *one, const struct endpoint *other)
+{
+	return one->port == other->port || (one->port == 143 && other->port == 993) ||
+	       (one->port == 993 && other->port == 143);
+}
+
 static int parse_ends(struct copy_arguments *args, struct arena *a, const char *source,
     const char *destination, struct err *e)
 {
@@ -277,10 +284,11 @@ static int parse_ends(struct copy_arguments *args, struct arena *a, const char *
 		return -1;
 	if (complete_path(&o->source, a, e) < 0 || complete_path(&o->destination, a, e) < 0)
 		return -1;
-	if (!strcmp(o->source.identity, o->destination.identity))
+	if (!strcmp(o->source.identity, o->destination.identity) &&
+	    is_same_server(&o->source, &o->destination))
 		return err_set(e, CAUSE_USAGE, ERR_RUN,
-		    "source and destination are the same mailbox, %s (the port does not count; "
-		    "where it should, tell them apart with ?id=NAME)",
+		    "source and destination are the same mailbox, %s (if they are not, tell them "
+		    "apart with ?id=NAME)",
 		    o->source.identity);
 	if (complete_end(&o->source, args, args->source_ca_file, e) < 0 ||
 	    complete_end(&o->destination, args, args->destination_ca_file, e) < 0)

@@ -105,6 +105,17 @@ class Login(case.ServerCase):
         self.copy(source, destination)
         self.assertEqual(destination.appends(), stored, "the same mailbox by another login was copied again")
 
+    def test_two_servers_on_one_host(self):
+        """Two ports are two servers; and should they be one, nothing is doubled."""
+        source, destination = (self.end(self.server(kind), name="anna") for kind in ("dovecot", "cyrus"))
+        self.arrives(source, destination)
+        before = source.read()
+        urls = source.url(), source.url(scheme="imap")
+        for _ in range(2):
+            outcome = self.copy(source, source, urls=urls, state=self.states + "-itself")
+            self.assertEqual(outcome.summary["items_stored"], 0, outcome)
+        self.check_same(before, source, outcome)
+
     def test_wrong_password(self):
         """At either side, with each mechanism."""
         source, destination = self.ends("dovecot", "cyrus")

@@ -143,7 +143,7 @@ static void test_refused(void **state)
 	    {"--destination-password-file f --destination-password-command c " A " " B,
 		"only one of --destination"},
 	    {"imaps://anna:hunter2@old.example " B, "source"},
-	    {A " imaps://anna@OLD.example:1993/", "same mailbox"}, {A " nonsense", "destination"},
+	    {A " imap://anna@OLD.example/", "same mailbox"}, {A " nonsense", "destination"},
 	    {"--ca-file /nonexistent " A " " B, "CA file /nonexistent"}};
 	AUTO(arena_free) struct arena a = ARENA_INIT;
 	struct copy_arguments args;
