@@ -16,7 +16,7 @@
 
 #define DEFAULTS                                                                                   \
 	((struct copy_arguments){                                                                  \
-	    .timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20, .options.record = -1})
+	    .timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20, .lanes = 4, .options.record = -1})
 
 static const char *const output_names[] = {"text", "json", NULL};
 static const char *const deletions_names[] = {"keep", "mirror", NULL}; /* as enum deletions */
@@ -42,6 +42,7 @@ static const struct option_spec specs[] = {
     {"timeout", .kind = OPTION_SECONDS, .min = 1, .max = 86400, AT(timeout_ms)},
     {"settle", .kind = OPTION_SECONDS, .min = 0, .max = 3600, AT(settle_ms)},
     {"max-size", .kind = OPTION_SIZE, AT(max_size)},
+    {"lanes", .kind = OPTION_NUMBER, .min = 1, .max = LANES_MAX, AT(lanes)},
     {"retry-refused", .kind = OPTION_FLAG, AT(retry_refused)},
     {"repair", .kind = OPTION_FLAG, AT(repair)},
     {"keep-originals", .kind = OPTION_TEXT, AT(keep_originals)},
@@ -325,6 +326,7 @@ static int complete(struct copy_arguments *args, enum job_kind job, struct arena
 		return -1;
 	o->max_size = args->max_size;
 	o->settle_ms = args->settle_ms;
+	o->lanes = (unsigned)args->lanes;
 	o->retry_refused = args->retry_refused;
 	if (args->keep_originals && !args->repair)
 		return fail(e, "--keep-originals keeps what --repair changes; give both");

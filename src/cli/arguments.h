@@ -17,6 +17,7 @@ struct copy_arguments {
 	int namespace; /* 0 personal, 1 all */
 	int deletions; /* enum deletions */
 	int deletions_limit;
+	int lanes;
 	bool insecure, retry_refused, repair, recreate, dry_run, debug, quiet, help;
 	uint64_t sample, seed; /* verify */
 	bool digest, exact;    /* verify */

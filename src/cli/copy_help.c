@@ -50,6 +50,7 @@ const char *const copy_help[] = {
     "  --recreate                   make folders again that were deleted at the\n"
     "                               destination, and copy what is missing there\n"
     "  -n, --dry-run                tell what would be done and change nothing\n"
+    "  --lanes N                    most connections to each side at once (4)\n"
     "  --timeout SECONDS            longest silence of a server (60)\n"
     "  --settle SECONDS             how long the destination may take to show a\n"
     "                               message after a lost connection (5)\n"

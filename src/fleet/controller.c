@@ -20,14 +20,22 @@
 
 #define TICK_MS 100
 
+/* One lane's way to us. */
+struct line {
+	struct channel *channel;
+	struct store_server *server; /* NULL: the job has no store */
+	struct copy_progress progress;
+	bool closed; /* by a lane that has ended */
+};
+
 struct controller {
 	const struct secret_source *secrets;
 	const struct copy_watcher *watcher;
 	struct job_summary *summary;
-	struct store *store; /* NULL, and no server: the job has none */
-	struct store_server *server;
+	struct store *store; /* NULL: the job has none */
 	struct waitset *waits;
-	struct channel *channel;
+	struct line lines[LANES_MAX]; /* what concerns the whole job passes over the first */
+	size_t count;
 	struct buf frame;
 	pid_t worker;
 	unsigned long frames, stop_at;
@@ -81,7 +89,8 @@ static bool is_truth(const bool *at)
 	return *(const unsigned char *)at <= 1;
 }
 
-static int answer_secret(struct controller *c, struct view payload, struct err *e)
+static int answer_secret(
+    struct controller *c, struct line *line, struct view payload, struct err *e)
 {
 	struct unpack u = unpack_start(payload);
 	uint8_t side = unpack_u8(&u);
@@ -100,8 +109,8 @@ static int answer_secret(struct controller *c, struct view payload, struct err *
 		pack_u8(&c->frame, 0);
 		fleet_pack_error(&c->frame, &why);
 	}
-	failed = channel_send(c->channel, FLEET_SECRET, buf_view(&c->frame), e) ||
-		 channel_flush(c->channel, e);
+	failed = channel_send(line->channel, FLEET_SECRET, buf_view(&c->frame), e) ||
+		 channel_flush(line->channel, e);
 	if (secret.data)
 		explicit_bzero(secret.data, secret.size);
 	explicit_bzero(c->frame.data, c->frame.size);
@@ -109,17 +118,43 @@ static int answer_secret(struct controller *c, struct view payload, struct err *
 	return failed;
 }
 
-static int take_progress(struct controller *c, struct view payload, struct err *e)
+/* Of all lanes together; the folder is that of the one who spoke last. */
+static void show_progress(struct controller *c, const struct line *last)
 {
-	struct copy_progress p;
+	struct copy_progress all = last->progress;
 
-	if (payload.len != sizeof(p))
+	all.phase = c->lines[0].progress.phase;
+	if (all.phase != last->progress.phase && all.phase == COPY_COPYING)
+		all.phase = last->progress.phase;
+	all.folders_done = all.folders_total = 0;
+	all.items_done = all.items_total = all.bytes_done = all.bytes_total = 0;
+	for (size_t i = 0; i < c->count; i++) {
+		const struct copy_progress *p = &c->lines[i].progress;
+
+		all.folders_done += p->folders_done;
+		all.folders_total += p->folders_total;
+		all.items_done += p->items_done;
+		all.items_total += p->items_total;
+		all.bytes_done += p->bytes_done;
+		all.bytes_total += p->bytes_total;
+	}
+	c->watcher->progress(c->watcher->arg, &all);
+}
+
+static int take_progress(
+    struct controller *c, struct line *line, struct view payload, struct err *e)
+{
+	struct copy_progress *p = &line->progress;
+
+	if (payload.len != sizeof(*p))
 		return malformed(e);
-	memcpy(&p, payload.data, sizeof(p));
-	p.folder[sizeof(p.folder) - 1] = '\0';
-	if (p.phase > COPY_DONE)
+	memcpy(p, payload.data, sizeof(*p));
+	p->folder[sizeof(p->folder) - 1] = '\0';
+	if (p->phase > COPY_DONE) {
+		*p = (struct copy_progress){0};
 		return malformed(e);
-	c->watcher->progress(c->watcher->arg, &p);
+	}
+	show_progress(c, line);
 	return 0;
 }
 
@@ -215,17 +250,18 @@ static int take_result(struct controller *c, struct view payload, struct err *e)
 	return 0;
 }
 
-static int take_frame(struct controller *c, uint8_t type, struct view payload, struct err *e)
+static int take_frame(
+    struct controller *c, struct line *line, uint8_t type, struct view payload, struct err *e)
 {
 	if (++c->frames == c->stop_at)
 		kill(getpid(), SIGKILL);
-	if (type < STORE_FRAME_LAST && c->server)
-		return store_server_frame(c->server, type, payload, e);
+	if (type < STORE_FRAME_LAST && line->server)
+		return store_server_frame(line->server, type, payload, e);
 	switch (type) {
 	case FLEET_SECRET_ASK:
-		return answer_secret(c, payload, e);
+		return answer_secret(c, line, payload, e);
 	case FLEET_PROGRESS:
-		return take_progress(c, payload, e);
+		return take_progress(c, line, payload, e);
 	case FLEET_FOLDER:
 		return take_folder(c, payload, e);
 	case FLEET_EXCEPTION:
@@ -235,33 +271,57 @@ static int take_frame(struct controller *c, uint8_t type, struct view payload, s
 	case FLEET_REPORT:
 		return take_report(c, payload, e);
 	case FLEET_RESULT:
-		return take_result(c, payload, e);
+		return line == c->lines ? take_result(c, payload, e) : malformed(e);
 	default:
 		return malformed(e);
 	}
 }
 
-/* All frames that are there, then one commit for all their barriers. */
-static int serve(struct controller *c, struct err *e)
+/* All frames that are there. A lane may end before the others. */
+static int take_frames(struct controller *c, struct line *line, struct err *e)
 {
 	struct view payload;
 	uint8_t type;
 	int got = 0;
 
-	while (!c->finished) {
-		while (!c->finished && (got = channel_try(c->channel, &type, &payload, e)) == 1)
-			if (take_frame(c, type, payload, e))
-				return -1;
-		if (got < 0)
+	while (!c->finished && !line->closed &&
+	       (got = channel_try(line->channel, &type, &payload, e)) == 1)
+		if (take_frame(c, line, type, payload, e))
 			return -1;
-		if (c->server && store_server_waiting(c->server) &&
-		    store_server_commit(c->server, e))
+	if (got < 0 && line != c->lines && e->cause == CAUSE_STOPPED) {
+		line->closed = true;
+		channel_free(&line->channel);
+		return 0;
+	}
+	return got < 0 ? -1 : 0;
+}
+
+/* One commit is that of all who wait. */
+static int commit(struct controller *c, struct err *e)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct line *line = &c->lines[i];
+
+		if (line->server && !line->closed && store_server_waiting(line->server) &&
+		    store_server_commit(line->server, e))
+			return -1;
+	}
+	return 0;
+}
+
+static int serve(struct controller *c, struct err *e)
+{
+	while (!c->finished) {
+		for (size_t i = c->count; i-- > 0;) /* the first one's result comes last */
+			if (take_frames(c, &c->lines[i], e))
+				return -1;
+		if (commit(c, e))
 			return -1;
 		c->watcher->tick(c->watcher->arg);
 		if (!c->finished && waitset_wait(c->waits, clock_ms() + TICK_MS, e) < 0)
 			return -1;
 	}
-	return c->server ? store_server_commit(c->server, e) : 0;
+	return c->lines[0].server ? store_server_commit(c->lines[0].server, e) : 0;
 }
 
 /* ---- the worker's end ---- */
@@ -296,21 +356,31 @@ static int judge_worker(struct controller *c, int served, struct err *e)
 static int run_worker(
     struct controller *c, enum job_kind job, const struct copy_options *options, struct err *e)
 {
-	int fd, served;
+	int fds[LANES_MAX], served;
 
-	if (worker_start(&c->worker, &fd, job, options, e))
+	/* what a recorder hears must have happened in that order */
+	c->count = job == JOB_COPY && options->record < 0 ? options->lanes : 1;
+	if (worker_start(&c->worker, fds, c->count, job, options, e))
 		return -1;
 	waitset_new(&c->waits, -1);
-	channel_new(&c->channel, fd, c->waits);
-	if (c->store)
-		store_server_new(&c->server, c->store, c->channel);
+	for (size_t i = 0; i < c->count; i++) {
+		struct line *line = &c->lines[i];
+
+		*line = (struct line){0};
+		channel_new(&line->channel, fds[i], c->waits);
+		if (c->store)
+			store_server_new(&line->server, c->store, line->channel);
+	}
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);
 	c->bell = (struct waiter){.fd = bell_fd, .wants = bell_wants, .ready = bell_ready};
 	waitset_add(c->waits, &c->bell);
 	served = serve(c, e);
 	waitset_remove(c->waits, &c->bell);
-	store_server_free(&c->server);
-	channel_free(&c->channel);
+	for (size_t i = 0; i < c->count; i++) {
+		store_server_free(&c->lines[i].server);
+		if (!c->lines[i].closed)
+			channel_free(&c->lines[i].channel);
+	}
 	waitset_free(&c->waits);
 	buf_free(&c->frame);
 	return judge_worker(c, served, e);

@@ -7,6 +7,8 @@
 #include "model/exception.h"
 #include "model/job.h"
 
+#define LANES_MAX 16
+
 struct copy_options {
 	struct endpoint source, destination;
 	const char *state_dir; /* made where missing; verify and check have none */
@@ -23,6 +25,7 @@ struct copy_options {
 	enum deletions deletions;
 	unsigned deletions_limit; /* percent */
 	struct verify_options verify;
+	unsigned lanes; /* most connections to each side at once; at least 1 */
 	int record; /* file the flight recorder writes to (connect/record.h); -1 = none */
 };
 

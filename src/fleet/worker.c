@@ -25,21 +25,31 @@
 
 #define PROGRESS_MS 100
 
-struct worker {
+struct worker;
+
+/* What one lane has of its own: the way to the controller, and all that waits beside it. */
+struct line {
+	struct worker *worker;
 	struct channel *channel;
 	struct waitset *waits;
-	struct store *store;   /* NULL: the job has none */
-	struct record *record; /* NULL: none is wanted */
-	struct job_summary summary;
-	int originals; /* directory */
+	struct store *store; /* NULL: not opened, or the job has none */
+	struct flow_watch watch;
 	struct buf frame;
 	int64_t last_progress;
-	unsigned long steps, stop_at, stop_durable_at;
 	/* the answer to a question */
 	bool answered;
 	struct buf *secret;
 	struct err refusal;
 	bool refused;
+};
+
+struct worker {
+	struct line *lines;
+	size_t count;
+	struct record *record; /* NULL: none is wanted */
+	struct job_summary summary;
+	int originals; /* directory */
+	unsigned long steps, stop_at, stop_durable_at;
 };
 
 static int bell = -1; /* write end, for the signal handler alone */
@@ -66,12 +76,12 @@ unsigned long worker_stop_step(const char *role)
 
 static void make_durable(struct worker *w)
 {
-	const struct store_ops *ops = w->store->ops;
+	struct store *store = w->lines[0].store;
 	uint64_t ticket;
 	struct err ignored;
 
-	if (!ops->barrier(w->store, &ticket, &ignored))
-		ops->wait(w->store, ticket, &ignored);
+	if (!store->ops->barrier(store, &ticket, &ignored))
+		store->ops->wait(store, ticket, &ignored);
 }
 
 static void take_step(void *arg, const char *name)
@@ -89,85 +99,85 @@ static void take_step(void *arg, const char *name)
 /* ---- telling the controller ---- */
 
 /* What cannot be told (the controller has gone) is met at the next store call. */
-static void tell(struct worker *w, uint8_t type)
+static void tell(struct line *l, uint8_t type)
 {
 	struct err ignored;
 
-	channel_send(w->channel, type, buf_view(&w->frame), &ignored);
+	channel_send(l->channel, type, buf_view(&l->frame), &ignored);
 }
 
 static void tell_progress(void *arg, const struct copy_progress *p)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 	int64_t now = clock_ms();
 
-	if (p->phase == COPY_COPYING && now - w->last_progress < PROGRESS_MS)
+	if (p->phase == COPY_COPYING && now - l->last_progress < PROGRESS_MS)
 		return;
-	w->last_progress = now;
-	buf_clear(&w->frame);
-	buf_add(&w->frame, p, sizeof(*p));
-	tell(w, FLEET_PROGRESS);
+	l->last_progress = now;
+	buf_clear(&l->frame);
+	buf_add(&l->frame, p, sizeof(*p));
+	tell(l, FLEET_PROGRESS);
 }
 
 static void tell_folder(
     void *arg, const char *source, const char *target, uint64_t items, uint64_t stored)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 
-	buf_clear(&w->frame);
-	pack_text(&w->frame, source);
-	pack_text(&w->frame, target);
-	pack_varint(&w->frame, items);
-	pack_varint(&w->frame, stored);
-	tell(w, FLEET_FOLDER);
+	buf_clear(&l->frame);
+	pack_text(&l->frame, source);
+	pack_text(&l->frame, target);
+	pack_varint(&l->frame, items);
+	pack_varint(&l->frame, stored);
+	tell(l, FLEET_FOLDER);
 }
 
 static void tell_exception(void *arg, const struct exception *x)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 
-	buf_clear(&w->frame);
-	exception_pack(&w->frame, x);
-	tell(w, FLEET_EXCEPTION);
+	buf_clear(&l->frame);
+	exception_pack(&l->frame, x);
+	tell(l, FLEET_EXCEPTION);
 }
 
 static void tell_note(void *arg, const char *text)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 
-	buf_clear(&w->frame);
-	buf_add_text(&w->frame, text);
-	tell(w, FLEET_NOTE);
+	buf_clear(&l->frame);
+	buf_add_text(&l->frame, text);
+	tell(l, FLEET_NOTE);
 }
 
 static void tell_report(
     void *arg, const char *source, const char *target, const struct folder_report *r)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 
-	buf_clear(&w->frame);
-	pack_text(&w->frame, source);
-	pack_text(&w->frame, target);
-	pack_view(&w->frame, view_make(r, sizeof(*r)));
-	tell(w, FLEET_REPORT);
+	buf_clear(&l->frame);
+	pack_text(&l->frame, source);
+	pack_text(&l->frame, target);
+	pack_view(&l->frame, view_make(r, sizeof(*r)));
+	tell(l, FLEET_REPORT);
 }
 
 /* ---- secrets ---- */
 
 static int take_other(void *arg, uint8_t type, struct view payload, struct err *e)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 	struct unpack u = unpack_start(payload);
 
-	if (type != FLEET_SECRET || !w->secret)
+	if (type != FLEET_SECRET || !l->secret)
 		return err_set(e, CAUSE_BUG, ERR_RUN, "the controller said something unasked");
-	w->answered = true;
-	w->refused = unpack_u8(&u) == 0;
-	if (w->refused)
-		return fleet_unpack_error(&u, &w->refusal)
+	l->answered = true;
+	l->refused = unpack_u8(&u) == 0;
+	if (l->refused)
+		return fleet_unpack_error(&u, &l->refusal)
 			   ? err_set(e, CAUSE_BUG, ERR_RUN, "a malformed frame")
 			   : 0;
-	return buf_add_view(w->secret, unpack_view(&u))
+	return buf_add_view(l->secret, unpack_view(&u))
 		   ? err_set(e, CAUSE_USAGE, ERR_RUN, "the password is too long")
 		   : 0;
 }
@@ -175,29 +185,29 @@ static int take_other(void *arg, uint8_t type, struct view payload, struct err *
 static int ask_secret(
     void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e)
 {
-	struct worker *w = arg;
+	struct line *l = arg;
 	struct view payload;
 	uint8_t type;
 	int failed = 0;
 
-	buf_clear(&w->frame);
-	pack_u8(&w->frame, (uint8_t)side);
-	pack_u8(&w->frame, need == SECRET_WAS_REFUSED);
-	w->answered = false;
-	w->secret = out;
-	if (channel_send(w->channel, FLEET_SECRET_ASK, buf_view(&w->frame), e))
+	buf_clear(&l->frame);
+	pack_u8(&l->frame, (uint8_t)side);
+	pack_u8(&l->frame, need == SECRET_WAS_REFUSED);
+	l->answered = false;
+	l->secret = out;
+	if (channel_send(l->channel, FLEET_SECRET_ASK, buf_view(&l->frame), e))
 		return -1;
-	while (!failed && !w->answered) {
-		if (channel_recv(w->channel, &type, &payload, e))
+	while (!failed && !l->answered) {
+		if (channel_recv(l->channel, &type, &payload, e))
 			failed = -1;
-		else if (type < STORE_FRAME_LAST && w->store)
-			failed = store_remote_frame(w->store, type, payload, e);
+		else if (type < STORE_FRAME_LAST && l->store)
+			failed = store_remote_frame(l->store, type, payload, e);
 		else
-			failed = take_other(w, type, payload, e);
+			failed = take_other(l, type, payload, e);
 	}
-	w->secret = NULL;
-	if (!failed && w->refused) {
-		*e = w->refusal;
+	l->secret = NULL;
+	if (!failed && l->refused) {
+		*e = l->refusal;
 		return -1;
 	}
 	return failed;
@@ -212,11 +222,43 @@ static int keep_original(void *arg, struct view original, char *name, struct err
 	return originals_keep(w->originals, original, name, e);
 }
 
+static struct flow_context context_of(struct line *l)
+{
+	l->watch = (struct flow_watch){
+	    tell_progress, tell_folder, tell_exception, tell_note, tell_report, .arg = l};
+	return (struct flow_context){.waits = l->waits,
+	    .store = l->store,
+	    .secret = ask_secret,
+	    .secret_arg = l,
+	    .watch = &l->watch,
+	    .record = l->worker->record};
+}
+
+static int copy(struct worker *w, const struct flow_options *options, const struct copy_options *o,
+    struct err *e)
+{
+	struct flow_context contexts[LANES_MAX];
+	struct ledger_hook hook = {take_step, w};
+
+	if (o->keep_originals && originals_open(&w->originals, o->keep_originals, e))
+		return -1;
+	for (size_t i = 0; i < w->count; i++) {
+		struct line *l = &w->lines[i];
+
+		if (store_remote_open(&l->store, l->channel, take_other, l, e))
+			return -1;
+		contexts[i] = context_of(l);
+		contexts[i].keep = o->keep_originals ? keep_original : NULL;
+		contexts[i].keep_arg = w;
+	}
+	contexts[0].hook = &hook;
+	contexts[0].helpers = contexts + 1;
+	contexts[0].helper_count = w->count - 1;
+	return flow_copy(&w->summary.copy, options, &contexts[0], e);
+}
+
 static int run(struct worker *w, enum job_kind job, const struct copy_options *o, struct err *e)
 {
-	struct flow_watch watch = {
-	    tell_progress, tell_folder, tell_exception, tell_note, tell_report, .arg = w};
-	struct ledger_hook hook = {take_step, w};
 	struct flow_options options = {.source = &o->source,
 	    .destination = &o->destination,
 	    .max_size = o->max_size,
@@ -230,40 +272,27 @@ static int run(struct worker *w, enum job_kind job, const struct copy_options *o
 	    .deletions = o->deletions,
 	    .deletions_limit = o->deletions_limit,
 	    .verify = o->verify};
-	struct flow_context context = {.waits = w->waits,
-	    .hook = &hook,
-	    .secret = ask_secret,
-	    .secret_arg = w,
-	    .watch = &watch,
-	    .record = w->record};
+	struct flow_context context;
 
-	if (job == JOB_VERIFY)
-		return flow_verify(&w->summary.verify, &options, &context, e);
-	if (job == JOB_CHECK)
-		return flow_survey(&w->summary.survey, &options, &context, e);
-	if (o->keep_originals) {
-		if (originals_open(&w->originals, o->keep_originals, e))
-			return -1;
-		context.keep = keep_original;
-		context.keep_arg = w;
-	}
-	if (store_remote_open(&w->store, w->channel, take_other, w, e))
-		return -1;
-	context.store = w->store;
-	return flow_copy(&w->summary.copy, &options, &context, e);
+	if (job == JOB_COPY)
+		return copy(w, &options, o, e);
+	context = context_of(&w->lines[0]);
+	return job == JOB_VERIFY ? flow_verify(&w->summary.verify, &options, &context, e)
+				 : flow_survey(&w->summary.survey, &options, &context, e);
 }
 
 static void tell_result(struct worker *w, int failed, const struct err *e)
 {
+	struct line *l = &w->lines[0];
 	struct err ignored;
 
-	buf_clear(&w->frame);
-	buf_add(&w->frame, &w->summary, sizeof(w->summary));
-	pack_u8(&w->frame, failed != 0);
+	buf_clear(&l->frame);
+	buf_add(&l->frame, &w->summary, sizeof(w->summary));
+	pack_u8(&l->frame, failed != 0);
 	if (failed)
-		fleet_pack_error(&w->frame, e);
-	tell(w, FLEET_RESULT);
-	channel_flush(w->channel, &ignored);
+		fleet_pack_error(&l->frame, e);
+	tell(l, FLEET_RESULT);
+	channel_flush(l->channel, &ignored);
 }
 
 static void hear_signals(int pipe_ends[2])
@@ -281,58 +310,99 @@ static void hear_signals(int pipe_ends[2])
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
-static _Noreturn void worker_main(int fd, enum job_kind job, const struct copy_options *options)
+static void open_line(struct line *l, struct worker *w, int fd, int stop_fd)
 {
-	struct worker w = {
-	    .stop_at = worker_stop_step("worker"), .stop_durable_at = worker_stop_step("durable")};
+	l->worker = w;
+	waitset_new(&l->waits, stop_fd);
+	channel_new(&l->channel, fd, l->waits);
+	buf_init(&l->frame, CHANNEL_FRAME_MAX);
+}
+
+/* What it told has arrived when it is closed. */
+static void close_line(struct line *l)
+{
+	struct err ignored;
+
+	channel_flush(l->channel, &ignored);
+	if (l->store)
+		l->store->ops->close(&l->store);
+	channel_free(&l->channel);
+	waitset_free(&l->waits);
+	buf_free(&l->frame);
+}
+
+static _Noreturn void worker_main(
+    const int *fds, size_t count, enum job_kind job, const struct copy_options *options)
+{
+	struct line lines[LANES_MAX] = {0};
+	struct worker w = {.lines = lines,
+	    .count = count,
+	    .stop_at = worker_stop_step("worker"),
+	    .stop_durable_at = worker_stop_step("durable")};
 	struct err e = {0};
 	char drained[64];
 	int ends[2], failed;
 
 	mem_exhaust_silently(); /* the controller says it */
 	hear_signals(ends);
-	waitset_new(&w.waits, ends[0]);
-	channel_new(&w.channel, fd, w.waits);
-	buf_init(&w.frame, CHANNEL_FRAME_MAX);
+	for (size_t i = 0; i < count; i++)
+		open_line(&lines[i], &w, fds[i], ends[0]);
 	if (options->record >= 0)
-		record_new(&w.record, options->record, tell_note, &w);
+		record_new(&w.record, options->record, tell_note, &lines[0]);
 	failed = run(&w, job, options, &e);
 	record_free(&w.record);
 	while (read(ends[0], drained, sizeof(drained)) > 0)
 		;
+	for (size_t i = count; i-- > 1;) /* what they told stands before the result */
+		close_line(&lines[i]);
 	tell_result(&w, failed, &e);
-	if (w.store)
-		w.store->ops->close(&w.store);
-	channel_free(&w.channel);
-	waitset_free(&w.waits);
-	buf_free(&w.frame);
+	close_line(&lines[0]);
 	_exit(0);
 }
 
-int worker_start(
-    pid_t *pid, int *fd, enum job_kind job, const struct copy_options *options, struct err *e)
+static void close_ends(int ends[][2], size_t count, size_t which)
+{
+	for (size_t i = 0; i < count; i++)
+		close(ends[i][which]);
+}
+
+int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
+    const struct copy_options *options, struct err *e)
 {
 	pid_t parent = getpid(), child;
-	int ends[2];
+	int ends[LANES_MAX][2], own[LANES_MAX];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return err_set(e, CAUSE_BUG, ERR_RUN, "no socketpair: %s", strerror(errno));
+	assert(count >= 1 && count <= LANES_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends[i])) {
+			int error = errno;
+
+			close_ends(ends, i, 0);
+			close_ends(ends, i, 1);
+			return err_set(
+			    e, CAUSE_BUG, ERR_RUN, "no socketpair: %s", strerror(error));
+		}
 	child = fork();
 	if (child < 0) {
-		close(ends[0]);
-		close(ends[1]);
-		return err_set(e, CAUSE_BUG, ERR_RUN, "cannot start a worker: %s", strerror(errno));
+		int error = errno;
+
+		close_ends(ends, count, 0);
+		close_ends(ends, count, 1);
+		return err_set(e, CAUSE_BUG, ERR_RUN, "cannot start a worker: %s", strerror(error));
 	}
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, "godwit-worker");
 		if (getppid() != parent)
 			_exit(70);
-		close(ends[0]);
-		worker_main(ends[1], job, options);
+		close_ends(ends, count, 0);
+		for (size_t i = 0; i < count; i++)
+			own[i] = ends[i][1];
+		worker_main(own, count, job, options);
 	}
-	close(ends[1]);
+	close_ends(ends, count, 1);
+	for (size_t i = 0; i < count; i++)
+		fds[i] = ends[i][0];
 	*pid = child;
-	*fd = ends[0];
 	return 0;
 }

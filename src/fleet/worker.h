@@ -5,11 +5,12 @@
 
 #include "fleet/fleet.h"
 
-/* Fork a worker for this job. Only a copy has a store at the controller's end. *PID and the controller's end of its socketpair, *FD, are the
- * caller's. The worker never returns from here; it ends when it is done, on SIGTERM in order, and
- * when the controller goes. */
-int worker_start(
-    pid_t *pid, int *fd, enum job_kind job, const struct copy_options *options, struct err *e);
+/* Fork a worker for this job. Only a copy has a store at the controller's end. *PID and the controller's
+ * ends of COUNT socketpairs, one a lane, are the caller's. What concerns the whole job passes over the
+ * first. The worker never returns from here; it ends when it is done, on SIGTERM in order, and when the
+ * controller goes. */
+int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
+    const struct copy_options *options, struct err *e);
 
 /* Test hook, from the environment: GODWIT_TEST_STOP="worker:N" ends the worker by SIGKILL at its Nth
  * ledger step, with what has left it by then; "durable:N" too, when all it wrote is durable;

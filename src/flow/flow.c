@@ -26,7 +26,7 @@ static int open_one(struct lane *l, const struct connector *c, struct session **
 	return 0;
 }
 
-static int lane_connect(struct lane *l, struct err *e)
+int flow_connect(struct lane *l, struct err *e)
 {
 	struct copy_summary *sum = l->summary;
 
@@ -51,7 +51,7 @@ static int lane_connect(struct lane *l, struct err *e)
 	return 0;
 }
 
-static void lane_disconnect(struct lane *l, struct folder_job *job)
+static void disconnect(struct lane *l, struct folder_job *job)
 {
 	struct session_stats from = {0}, to = {0};
 
@@ -67,6 +67,11 @@ static void lane_disconnect(struct lane *l, struct folder_job *job)
 	l->summary->destination_waits += to.waits;
 }
 
+void flow_disconnect(struct lane *l)
+{
+	disconnect(l, NULL);
+}
+
 /* After an error of scope link: may it be tried again? Then wait as long as is due. */
 static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct err *e)
 {
@@ -74,7 +79,7 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 	int delay_s = mend_delay(e, l->connected_once, tries);
 
 	if (e->scope == ERR_LINK)
-		lane_disconnect(l, job);
+		disconnect(l, job);
 	if (delay_s < 0)
 		return -1;
 	mend_note(note, e, delay_s);
@@ -144,6 +149,12 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->looked = false;
 }
 
+int flow_resume(struct lane *l, struct folder_job *job, struct err *e)
+{
+	restart_job(l, job);
+	return ledger_reload(l->ledger, job->memory, e);
+}
+
 /* The folder is given up; its exception is of a folder's cause, whatever the accident was. */
 static int fail_job(struct lane *l, struct folder_job *job, const struct err *e)
 {
@@ -183,12 +194,12 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 	bool lent;
 
 	for (;;) {
-		if (!lane_connect(l, e) && !do_it(l, job, e))
+		if (!flow_connect(l, e) && !do_it(l, job, e))
 			return 0;
 		lent = copy_abandon(l, job, e); /* receipts that came count as progress */
 		if (e->scope <= ERR_FOLDER) {
 			if (lent)
-				lane_disconnect(l, job);
+				disconnect(l, job);
 			if (!is_reset(job, e))
 				return fail_job(l, job, e);
 			job->suspect_count = 0; /* ids that meant others */
@@ -200,18 +211,18 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&
 		    e->scope == ERR_LINK) {
 			/* logging in works, this folder does not: the others may */
-			lane_disconnect(l, job);
+			disconnect(l, job);
 			return fail_job(l, job, e);
 		}
 		if (mend(l, job, &tries, e))
 			break;
 		restart_job(l, job);
 	}
-	lane_disconnect(l, job);
+	disconnect(l, job);
 	return -1;
 }
 
-static int run_job(struct lane *l, struct folder_job *job, struct err *e)
+int flow_job(struct lane *l, struct folder_job *job, struct err *e)
 {
 	begin_job(l, job);
 	if (try_job(l, job, copy_job, e))
@@ -244,7 +255,7 @@ static int move_over(struct lane *l, struct err *e)
 {
 	unsigned tries = 0, resets = 0;
 
-	while (lane_connect(l, e) || move_items(l, e)) {
+	while (flow_connect(l, e) || move_items(l, e)) {
 		if (e->scope <= ERR_FOLDER &&
 		    !(e->cause == CAUSE_FOLDER_RESET && resets++ < RESETS))
 			return 0; /* what was not moved is sent */
@@ -309,7 +320,7 @@ static int leave_deserted(struct lane *l, struct err *e)
 {
 	unsigned tries = 0;
 
-	while (lane_connect(l, e) || gone_deserted(l, e)) {
+	while (flow_connect(l, e) || gone_deserted(l, e)) {
 		if (e->scope <= ERR_FOLDER) {
 			lane_note(l, "what went with its folder stays: %s", e->text);
 			return 0;
@@ -348,7 +359,7 @@ static int prepare(struct lane *l, struct err *e)
 {
 	unsigned tries = 0;
 
-	while (lane_connect(l, e) || folders_prepare(l, e))
+	while (flow_connect(l, e) || folders_prepare(l, e))
 		if (mend(l, NULL, &tries, e))
 			return -1;
 	for (size_t i = 0; i < l->map.count; i++) {
@@ -386,10 +397,7 @@ static int run_jobs(struct lane *l, struct err *e)
 		return -1;
 	if (l->options->dry_run)
 		return tell_plan(l, e);
-	for (size_t i = 0; i < l->job_count; i++)
-		if (l->jobs[i].usable && run_job(l, &l->jobs[i], e))
-			return -1;
-	return leave_deserted(l, e);
+	return lanes_run(l, e) || leave_deserted(l, e) ? -1 : 0;
 }
 
 static int run(struct lane *l, struct err *e)
@@ -405,8 +413,8 @@ static int run(struct lane *l, struct err *e)
 	return 0;
 }
 
-static int open_lane(struct lane *l, const struct flow_options *options,
-    const struct flow_context *context, struct err *e)
+int flow_open_lane(struct lane *l, const struct flow_options *options,
+    const struct flow_context *context, struct ledger *older, struct err *e)
 {
 	l->options = options;
 	l->context = context;
@@ -424,13 +432,15 @@ static int open_lane(struct lane *l, const struct flow_options *options,
 	    .note = context->watch->note,
 	    .note_arg = context->watch->arg,
 	    .record = context->record};
+	if (older)
+		return ledger_join(&l->ledger, older, context->store, l->flags, e);
 	return ledger_open(&l->ledger, context->store, options->source->identity,
 	    options->destination->identity, l->flags, context->hook, e);
 }
 
-static void close_lane(struct lane *l)
+void flow_close_lane(struct lane *l)
 {
-	lane_disconnect(l, NULL);
+	disconnect(l, NULL);
 	for (size_t i = 0; i < l->job_count; i++)
 		folders_job_free(&l->jobs[i]);
 	free(l->jobs);
@@ -446,9 +456,9 @@ int flow_copy(struct copy_summary *summary, const struct flow_options *options,
 {
 	struct lane l = {.summary = summary};
 	int64_t started = clock_ms();
-	int failed = open_lane(&l, options, context, e) || run(&l, e);
+	int failed = flow_open_lane(&l, options, context, NULL, e) || run(&l, e);
 
-	close_lane(&l);
+	flow_close_lane(&l);
 	summary->elapsed_ms = (uint64_t)(clock_ms() - started);
 	return failed ? -1 : 0;
 }

@@ -49,6 +49,9 @@ struct flow_context {
 	 * gets what they are called. NULL = they are not kept. */
 	int (*keep)(void *arg, struct view original, char *name, struct err *e);
 	void *keep_arg;
+	/* Of further lanes, each with all of the above of its own; what they call runs in their threads. */
+	const struct flow_context *helpers;
+	size_t helper_count;
 };
 
 /* One pass. 0 = it ran to its end, whatever exceptions there were (told to the watch, counted in

@@ -9,7 +9,7 @@
  *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
  *   gone.c     what went at the source      follow.c   folders that were renamed
  *   suspect.c  items at which a link dies   remedy.c   refused, and put in other bytes
- *   lane.c     what is told to the controller */
+ *   lanes.c    several lanes at once         lane.c     what is told to the controller */
 #pragma once
 
 #include "flow/flow.h"
@@ -152,6 +152,22 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
  * so that answers are still to come and the sessions are of no more use. ACCIDENT: how the link was
  * lost; NULL = in order. */
 bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *accident);
+
+/* ---- flow.c ---- */
+/* A lane without sessions yet. With OLDER: its ledger joins that one's pass. */
+int flow_open_lane(struct lane *l, const struct flow_options *options,
+    const struct flow_context *context, struct ledger *older, struct err *e);
+void flow_close_lane(struct lane *l);
+int flow_connect(struct lane *l, struct err *e);
+void flow_disconnect(struct lane *l);
+/* One folder to its end, through all troubles that are its own. -1 = the lane cannot go on. */
+int flow_job(struct lane *l, struct folder_job *job, struct err *e);
+/* Another lane has begun it: what follows starts from what that one has left. */
+int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
+
+/* ---- lanes.c ---- */
+/* All jobs, by as many lanes as pay. */
+int lanes_run(struct lane *l, struct err *e);
 
 /* ---- lane.c ---- */
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,

@@ -109,7 +109,7 @@ static int flags_number(struct ledger *l, uint32_t id, uint32_t *number, struct 
 		*number = id == FLAGS_NONE ? 0 : l->number_of_id[id];
 		return 0;
 	}
-	*number = ++l->last_number;
+	*number = l->last_number += l->stride;
 	pair_flags(l, id, *number);
 	schema_key(&l->key, SCHEMA_FLAGS, l->pair, *number, (struct view){0});
 	buf_clear(&l->value);
@@ -217,7 +217,8 @@ static int take_flags(void *arg, const struct store_row *record, struct err *e)
 	if (schema_key_number(record->key, &number) || !number)
 		return records_damaged(e, "flags");
 	pair_flags(l, flags_intern(l->flags, record->value), number);
-	l->last_number = number > l->last_number ? number : l->last_number;
+	if (l->stride == 1)
+		l->last_number = number > l->last_number ? number : l->last_number;
 	return 0;
 }
 
@@ -258,39 +259,136 @@ static int take_pass(void *arg, const struct store_row *record, struct err *e)
 	return 0;
 }
 
-static int load(struct ledger *l, const char *source, struct err *e)
+static int load(struct ledger *l, struct err *e)
 {
-	if (records_scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
-	    records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
-	    records_scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
-	    records_scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e))
-		return -1;
+	return records_scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
+		       records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
+		       records_scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
+		       records_scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e)
+		   ? -1
+		   : 0;
+}
+
+static int begin_pass(struct ledger *l, const char *source, struct err *e)
+{
 	schema_key(&l->key, SCHEMA_PAIR, l->pair, 0, (struct view){0});
 	schema_put_pair(
 	    &l->value, &(struct schema_pair){source, l->destination, ++l->pass, clock_wall()});
 	return put_record(l, e);
 }
 
-int ledger_open(struct ledger **out, struct store *store, const char *source_identity,
-    const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
-    struct err *e)
+static struct ledger *ledger_new(
+    struct store *store, const char *destination_identity, struct flags_table *flags)
 {
 	struct ledger *l = NEW(struct ledger);
 
 	l->store = store;
 	l->flags = flags;
-	l->hook = hook ? *hook : (struct ledger_hook){0};
+	l->stride = 1;
 	l->destination = arena_strdup(&l->arena, destination_identity);
-	schema_pair_id(l->pair, source_identity, destination_identity);
 	store_batch_init(&l->batch);
 	buf_init(&l->key, STORE_KEY_MAX);
 	buf_init(&l->value, STORE_VALUE_MAX);
-	if (load(l, source_identity, e)) {
+	return l;
+}
+
+int ledger_open(struct ledger **out, struct store *store, const char *source_identity,
+    const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
+    struct err *e)
+{
+	struct ledger *l = ledger_new(store, destination_identity, flags);
+
+	l->hook = hook ? *hook : (struct ledger_hook){0};
+	schema_pair_id(l->pair, source_identity, destination_identity);
+	if (load(l, e) || begin_pass(l, source_identity, e)) {
 		ledger_close(&l);
 		return -1;
 	}
 	*out = l;
 	return 0;
+}
+
+/* ---- several lanes, one pass ---- */
+
+int ledger_sync(struct ledger *l, struct err *e)
+{
+	uint64_t ticket;
+
+	return records_flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+		       l->store->ops->wait(l->store, ticket, e)
+		   ? -1
+		   : 0;
+}
+
+/* Flag sets that two lanes meet at once get a number from each: both mean the same. */
+static void number_apart(struct ledger *l, unsigned place, unsigned lanes)
+{
+	l->last_number += 1 + place - lanes; /* the next is LANES further */
+	l->stride = lanes;
+}
+
+int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
+{
+	assert(l->stride == 1 && lanes > 0);
+	if (ledger_sync(l, e))
+		return -1;
+	number_apart(l, 0, lanes);
+	return 0;
+}
+
+int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
+    struct flags_table *flags, struct err *e)
+{
+	struct ledger *l = ledger_new(store, with->destination, flags);
+
+	assert(with->joined + 1 < with->stride);
+	memcpy(l->pair, with->pair, sizeof(l->pair));
+	if (load(l, e)) {
+		ledger_close(&l);
+		return -1;
+	}
+	l->pass = with->pass;
+	number_apart(l, ++with->joined, with->stride);
+	*out = l;
+	return 0;
+}
+
+/* Into the folder that it was read from already. */
+struct reloading {
+	struct ledger *l;
+	struct ledger_folder *folder;
+};
+
+static int take_folder_again(void *arg, const struct store_row *record, struct err *e)
+{
+	struct reloading *r = arg;
+
+	return schema_get_folder(record->value, r->folder, &r->l->arena)
+		   ? records_damaged(e, "folder")
+		   : 0;
+}
+
+static int take_open_again(void *arg, const struct store_row *record, struct err *e)
+{
+	struct reloading *r = arg;
+
+	(void)record;
+	(void)e;
+	r->folder->open++;
+	return 0;
+}
+
+int ledger_reload(struct ledger *l, struct ledger_folder *f, struct err *e)
+{
+	struct reloading r = {l, f};
+
+	f->open = 0;
+	return records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
+		       records_scan(
+			   l, SCHEMA_FOLDER, l->pair, f->number, take_folder_again, &r, e) ||
+		       records_scan(l, SCHEMA_INTENT, l->pair, f->number, take_open_again, &r, e)
+		   ? -1
+		   : 0;
 }
 
 void ledger_close(struct ledger **l)

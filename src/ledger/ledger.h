@@ -117,6 +117,15 @@ struct ledger_hook {
 int ledger_open(struct ledger **out, struct store *store, const char *source_identity,
     const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
     struct err *e);
+/* Several lanes, a folder each: LANES ledgers in one pass, each with a store of its own over the same
+ * records. share() on the first, then join() for each of the others. */
+int ledger_share(struct ledger *l, unsigned lanes, struct err *e);
+int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
+    struct flags_table *flags, struct err *e);
+/* Everything is durable: another lane may go on with it, ... */
+int ledger_sync(struct ledger *l, struct err *e);
+/* ... which reads anew what the folder's record and its intents say. */
+int ledger_reload(struct ledger *l, struct ledger_folder *f, struct err *e);
 /* What was not written is lost, harmlessly. */
 void ledger_close(struct ledger **l);
 uint32_t ledger_pass(const struct ledger *l);
