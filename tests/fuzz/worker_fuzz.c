@@ -17,10 +17,10 @@
 
 enum { INPUT_MAX = 60000, OUT_MAX = 1 << 24 };
 
-int worker_start(
-    pid_t *pid, int *fd, enum job_kind job, const struct copy_options *options, struct err *e)
+int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
+    const struct copy_options *options, struct err *e)
 {
-	(void)pid, (void)fd, (void)job, (void)options;
+	(void)pid, (void)fds, (void)count, (void)job, (void)options;
 	return err_set(e, CAUSE_BUG, ERR_RUN, "there is no worker here");
 }
 
@@ -83,15 +83,16 @@ static int run(struct controller *c, struct view input, struct err *e)
 	    .waiter = {.fd = far_fd, .wants = far_wants, .ready = far_ready}, .fd = pair[1]};
 	must(write(far.fd, input.data, input.len) == (ssize_t)input.len, "it takes the input");
 	waitset_new(&c->waits, -1);
-	channel_new(&c->channel, pair[0], c->waits);
+	c->count = 1;
+	channel_new(&c->lines[0].channel, pair[0], c->waits);
 	if (c->store)
-		store_server_new(&c->server, c->store, c->channel);
+		store_server_new(&c->lines[0].server, c->store, c->lines[0].channel);
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);
 	waitset_add(c->waits, &far.waiter);
 	served = serve(c, e);
 	waitset_remove(c->waits, &far.waiter);
-	store_server_free(&c->server);
-	channel_free(&c->channel);
+	store_server_free(&c->lines[0].server);
+	channel_free(&c->lines[0].channel);
 	waitset_free(&c->waits);
 	buf_free(&c->frame);
 	close(far.fd);

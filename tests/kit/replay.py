@@ -23,7 +23,7 @@ import player
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMES = re.compile("elapsed_ms|seed|probe_ms|.*_round_ms|.*_waits|.*_bytes_(in|out)")      # and what a login costs
-OURS = ("--output", "--debug", "--quiet", "--timeout", "--insecure")
+OURS = ("--lanes", "--output", "--debug", "--quiet", "--timeout", "--insecure")
 
 
 class Replay:
@@ -83,7 +83,7 @@ class Replay:
         with open(self.path("password"), "w", encoding="ascii") as file:
             file.write(player.PASSWORD + "\n")
         password = ["--source-password-file", self.path("password"), "--destination-password-file", self.path("password")]
-        state = ["--state", self.path("state")] if self.words[0] not in ("check", "verify") else []
+        state = ["--state", self.path("state"), "--lanes", "1"] if self.words[0] not in ("check", "verify") else []
         silent = any(c.end == "silent" for connections in self.record.sides.values() for c in connections)
         command = [self.godwit, *self.words, "--output", "json", "--timeout", "1" if silent else "8", *password, *state,
                    *(["--ca-file", self.path("cert.pem")] if os.path.exists(self.path("cert.pem")) else []),

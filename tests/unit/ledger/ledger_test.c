@@ -1386,6 +1386,109 @@ static void test_stop_at_every_step(void **state)
 	assert_true(at > 30);
 }
 
+/* ---- several lanes ---- */
+
+/* Another lane's ledger in the pass of FIRST, with another folder. */
+static void join(struct place *p, struct place *first, const char *folder)
+{
+	struct err e;
+
+	*p = (struct place){.disk = first->disk};
+	memory_store_open(&p->store, p->disk);
+	flags_table_new(&p->flags);
+	assert_int_equal(ledger_join(&p->ledger, first->ledger, p->store, p->flags, &e), 0);
+	assert_int_equal(ledger_pass(p->ledger), ledger_pass(first->ledger));
+	p->folder = ledger_folder(p->ledger, view_of(folder));
+}
+
+static void copy_one(struct place *p, unsigned id, const char *flags)
+{
+	struct ledger_row row;
+	struct load l;
+
+	load(p, &l, &id, 1);
+	l.items[0].flags = l.items[0].flags_told = flags_intern(p->flags, view_of(flags));
+	assert_int_equal(intend(p, &l, "9 1 0"), 0);
+	stored(&l, 0, "7");
+	assert_int_equal(receive(p, &l), 0);
+	save(p);
+	assert_true(find_row(p, l.ids[0], &row));
+}
+
+static void expect_flags(struct place *p, const char *folder, const char *id, const char *flags)
+{
+	struct ledger_row row;
+
+	p->folder = ledger_folder(p->ledger, view_of(folder));
+	assert_true(find_row(p, id, &row));
+	assert_string_equal(flags_text(p->flags, row.source_base), flags);
+}
+
+/* Each numbers its flag sets; all of them mean the same to whoever reads later. */
+static void test_lanes_share_a_pass(void **state)
+{
+	static const char *const folders[] = {"INBOX", "Sent", "Archive"};
+	struct place lanes[3];
+	char flags[40], id[12];
+	struct err e;
+
+	(void)state;
+	begin(&lanes[0]);
+	copy_one(&lanes[0], 1, "\\Seen");
+	for (size_t i = 1; i < COUNT_OF(folders); i++) {
+		struct ledger_folder *f = ledger_folder(lanes[0].ledger, view_of(folders[i]));
+
+		assert_int_equal(ledger_save_folder(lanes[0].ledger, f, &e), 0);
+	}
+	assert_int_equal(ledger_share(lanes[0].ledger, COUNT_OF(lanes), &e), 0);
+	for (size_t i = 1; i < COUNT_OF(lanes); i++)
+		join(&lanes[i], &lanes[0], folders[i]);
+	for (unsigned round = 2; round < 6; round++)
+		for (size_t i = 0; i < COUNT_OF(lanes); i++) {
+			snprintf(flags, sizeof(flags), "\\Seen k%u", (unsigned)(round + i) % 4);
+			copy_one(&lanes[i], round, flags);
+		}
+	for (size_t i = COUNT_OF(lanes) - 1; i > 0; i--)
+		shut(&lanes[i]);
+	reopen(&lanes[0]);
+	expect_flags(&lanes[0], "INBOX", "1", "\\Seen");
+	for (unsigned round = 2; round < 6; round++)
+		for (size_t i = 0; i < COUNT_OF(folders); i++) {
+			snprintf(id, sizeof(id), "%u", round);
+			snprintf(flags, sizeof(flags), "\\Seen k%u", (unsigned)(round + i) % 4);
+			expect_flags(&lanes[0], folders[i], id, flags);
+		}
+	end(&lanes[0]);
+}
+
+/* A lane leaves its folder in the middle: whoever takes it over knows what it did. */
+static void test_lane_takes_over(void **state)
+{
+	struct place first, other;
+	struct ledger_intent i;
+	struct load l;
+	struct err e;
+
+	(void)state;
+	begin(&first);
+	save(&first);
+	assert_int_equal(ledger_share(first.ledger, 2, &e), 0);
+	join(&other, &first, "INBOX");
+	copy_one(&other, 1, "\\Seen new");
+	LOAD(&other, &l, 2, 3);
+	assert_int_equal(intend(&other, &l, "9 2 0"), 0);
+	assert_int_equal(ledger_sync(other.ledger, &e), 0);
+	assert_int_equal(first.folder->open, 0);
+	assert_int_equal(ledger_reload(first.ledger, first.folder, &e), 0);
+	assert_int_equal(first.folder->open, 2);
+	assert_int_equal(first.folder->stored, 1);
+	assert_string_equal(first.folder->tail.text, "9 2 0");
+	expect_flags(&first, "INBOX", "1", "\\Seen new");
+	assert_true(find_intent(&first, "3", &i));
+	shut(&other);
+	end(&first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1416,6 +1519,8 @@ int main(void)
 	    cmocka_unit_test(test_find),
 	    cmocka_unit_test(test_damaged_records),
 	    cmocka_unit_test(test_damaged_row),
+	    cmocka_unit_test(test_lanes_share_a_pass),
+	    cmocka_unit_test(test_lane_takes_over),
 	    cmocka_unit_test(test_steps),
 	    cmocka_unit_test(test_crash_everywhere),
 	    cmocka_unit_test(test_stop_at_every_step),
