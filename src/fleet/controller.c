@@ -123,9 +123,8 @@ static void show_progress(struct controller *c, const struct line *last)
 {
 	struct copy_progress all = last->progress;
 
-	all.phase = c->lines[0].progress.phase;
-	if (all.phase != last->progress.phase && all.phase == COPY_COPYING)
-		all.phase = last->progress.phase;
+	if (all.phase != COPY_CHECKING)
+		all.phase = c->lines[0].progress.phase;
 	all.folders_done = all.folders_total = 0;
 	all.items_done = all.items_total = all.bytes_done = all.bytes_total = 0;
 	for (size_t i = 0; i < c->count; i++) {
@@ -284,7 +283,7 @@ static int take_frames(struct controller *c, struct line *line, struct err *e)
 	uint8_t type;
 	int got = 0;
 
-	while (!c->finished && !line->closed &&
+	while (!line->closed && !(c->finished && line == c->lines) &&
 	       (got = channel_try(line->channel, &type, &payload, e)) == 1)
 		if (take_frame(c, line, type, payload, e))
 			return -1;
@@ -309,16 +308,26 @@ static int commit(struct controller *c, struct err *e)
 	return 0;
 }
 
+/* The result is the last word of the first lane; the others have ended by then, and what they told is
+ * on its way. */
+static bool is_over(const struct controller *c)
+{
+	for (size_t i = 1; i < c->count; i++)
+		if (!c->lines[i].closed)
+			return false;
+	return c->finished;
+}
+
 static int serve(struct controller *c, struct err *e)
 {
-	while (!c->finished) {
-		for (size_t i = c->count; i-- > 0;) /* the first one's result comes last */
+	while (!is_over(c)) {
+		for (size_t i = 0; i < c->count; i++)
 			if (take_frames(c, &c->lines[i], e))
 				return -1;
 		if (commit(c, e))
 			return -1;
 		c->watcher->tick(c->watcher->arg);
-		if (!c->finished && waitset_wait(c->waits, clock_ms() + TICK_MS, e) < 0)
+		if (!is_over(c) && waitset_wait(c->waits, clock_ms() + TICK_MS, e) < 0)
 			return -1;
 	}
 	return c->lines[0].server ? store_server_commit(c->lines[0].server, e) : 0;

@@ -190,6 +190,9 @@ static int ask_secret(
 	uint8_t type;
 	int failed = 0;
 
+	if (need == SECRET_WAS_REFUSED && l != l->worker->lines)
+		return err_set(e, CAUSE_LOGIN, ERR_MAILBOX, /* nobody is asked for another */
+		    "a further login was refused");
 	buf_clear(&l->frame);
 	pack_u8(&l->frame, (uint8_t)side);
 	pack_u8(&l->frame, need == SECRET_WAS_REFUSED);

@@ -78,6 +78,7 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 	char note[MEND_NOTE_SIZE];
 	int delay_s = mend_delay(e, l->connected_once, tries);
 
+	l->throttled = l->throttled || e->cause == CAUSE_THROTTLED;
 	if (e->scope == ERR_LINK)
 		disconnect(l, job);
 	if (delay_s < 0)

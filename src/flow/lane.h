@@ -46,6 +46,7 @@ struct lane {
 	struct folder_job *jobs; /* one a folder of the map, in its order */
 	size_t job_count;
 	uint64_t pretended;  /* of a dry run: moves out of folders that went */
+	bool throttled;      /* a server asked for patience in this pass */
 	bool hold_deletions; /* more has gone than the limit allows: nothing is removed */
 };
 

@@ -4,9 +4,9 @@
  * A folder is one lane's from its look to its cursor, so the order of its messages is kept, and nothing
  * that has to do with it is shared. A helper has sessions, ledger, flags, wait set and channel of its
  * own; it shares the list (under a lock) and what nobody changes any more: options, listings, map.
- * Promises: never less is copied than by one lane: a helper that cannot log in, or loses its link for
- * good, gives its folder back and ends; the first lane does what is left. Any other trouble that would
- * end the pass ends it. Does not: split a folder. */
+ * Promises: never less is copied than by one lane: a helper that cannot log in, loses its link for good,
+ * or is asked to go slower, ends behind its folder or gives it back; the first lane does what is left.
+ * Any other trouble that would end the pass ends it. Does not: split a folder. */
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -119,10 +119,12 @@ static void helper_job(struct helper *h, const struct folder_job *job, struct fo
 	    h->lane.ledger, m, job->memory->source_object, job->memory->target_object);
 }
 
-/* May the others go on without us? */
-static bool is_ours_alone(const struct err *e)
+/* May the others go on without us? A server that lets in fewer says so in many ways. */
+static bool is_ours_alone(const struct helper *h, const struct err *e)
 {
-	return e->scope == ERR_LINK && e->next != ERR_STOPPED;
+	if (e->next == ERR_STOPPED || e->scope == ERR_RUN)
+		return false;
+	return e->scope == ERR_LINK || !h->lane.connected_once;
 }
 
 static int help_with(struct helper *h, const struct turn *turn, struct err *e)
@@ -137,7 +139,7 @@ static int help_with(struct helper *h, const struct turn *turn, struct err *e)
 	l->ahead_items += turn->items;
 	failed = flow_job(l, &job, e);
 	folders_job_free(&job);
-	if (failed && is_ours_alone(e)) {
+	if (failed && is_ours_alone(h, e)) {
 		struct err trouble;
 
 		if (!ledger_sync(l->ledger, &trouble))
@@ -154,11 +156,13 @@ static void *help(void *arg)
 	struct turn turn;
 
 	h->failed = flow_connect(&h->lane, &h->err) != 0;
-	while (!h->failed && take_turn(h->crew, &turn)) {
+	while (!h->failed && !h->lane.throttled && take_turn(h->crew, &turn)) {
 		note_taken(h->crew, turn.items);
 		h->failed = help_with(h, &turn, &h->err) != 0;
 	}
-	if (h->failed && is_ours_alone(&h->err))
+	if (!h->failed && h->lane.throttled)
+		lane_note(&h->lane, "one connection fewer: there is a limit to what is taken");
+	else if (h->failed && is_ours_alone(h, &h->err))
 		lane_note(&h->lane, "one connection fewer: %s", h->err.text);
 	else if (h->failed)
 		end_list(h->crew);
@@ -218,7 +222,7 @@ static int end_helper(struct helper *h, struct err *e)
 
 	if (h->running) {
 		pthread_join(h->thread, NULL);
-		failed = h->failed && !is_ours_alone(&h->err);
+		failed = h->failed && !is_ours_alone(h, &h->err);
 	}
 	if (failed)
 		*e = h->err;

@@ -469,6 +469,7 @@ static int obey_hold(struct lane *l, struct folder_job *job, const struct window
 	if (w->hold == CAUSE_THROTTLED && job->holds < HOLDS) {
 		wait_s = wait_s ? wait_s : 1 << job->holds;
 		job->holds++;
+		l->throttled = true;
 		lane_note(l, "the destination asks to wait %d s: \"%s\"", wait_s, item->reason);
 		return waitset_sleep(l->context->waits, (int64_t)wait_s * 1000, e);
 	}

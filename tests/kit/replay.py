@@ -23,7 +23,7 @@ import player
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMES = re.compile("elapsed_ms|seed|probe_ms|.*_round_ms|.*_waits|.*_bytes_(in|out)")      # and what a login costs
-OURS = ("--lanes", "--output", "--debug", "--quiet", "--timeout", "--insecure")
+OURS = ("--output", "--debug", "--quiet", "--timeout", "--insecure", "--lanes")
 
 
 class Replay:
