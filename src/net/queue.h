@@ -3,7 +3,7 @@
  *
  * The memory never moves and adding never moves bytes, so that a view of what is inside stays true
  * while others go on adding; only queue_take and queue_compact, which the owner calls, may move
- * them. The memory is asked for once, untouched pages cost nothing. */
+ * them. The memory is asked for once, with the first byte; untouched pages cost nothing. */
 #pragma once
 
 #include <stdlib.h>
@@ -20,7 +20,7 @@ struct queue {
 
 static inline void queue_init(struct queue *q, size_t ceiling)
 {
-	*q = (struct queue){.data = mem_new(ceiling, 1), .size = ceiling};
+	*q = (struct queue){.size = ceiling};
 }
 
 static inline void queue_free(struct queue *q)
@@ -36,7 +36,7 @@ static inline size_t queue_len(const struct queue *q)
 
 static inline struct view queue_view(const struct queue *q)
 {
-	return view_make(q->data + q->start, queue_len(q));
+	return view_make(q->data ? q->data + q->start : "", queue_len(q));
 }
 
 /* How many bytes can be added behind the last one, and where. */
@@ -47,6 +47,8 @@ static inline size_t queue_room(const struct queue *q)
 
 static inline char *queue_tail(struct queue *q)
 {
+	if (!q->data)
+		q->data = mem_new(q->size, 1);
 	return q->data + q->end;
 }
 
