@@ -82,8 +82,8 @@ export GODWIT_BRIEF=1
 # A sanitizer's shadow does not fit beside addresses that are drawn from 32 bits, as newer kernels do.
 plain=
 ! setarch -R true 2>/dev/null || plain="--wrapper=setarch -R"
-asan_servers="FromDovecot FromCourier Shared Login Large Stops KillsFromCyrus DovecotToDovecot Accidents Verify ContractOfFake copy_fuzz"
-tsan_units="net_resolve net_conn net_tcp ledger_remote"
+asan_servers="FromDovecot FromCourier Shared Login Large Stops KillsFromCyrus DovecotToDovecot Lanes Accidents Verify ContractOfFake copy_fuzz"
+tsan_units="net_resolve net_conn net_tcp ledger_remote Lanes"
 # shellcheck disable=SC2086 # the words of the lists
 if step "build with the address and undefined behaviour sanitizers" \
 	compiled build/asan clang-14 -Db_sanitize=address,undefined -Db_lundef=false; then

@@ -15,8 +15,11 @@
 #include "cli/options.h"
 
 #define DEFAULTS                                                                                   \
-	((struct copy_arguments){                                                                  \
-	    .timeout_ms = 60000, .settle_ms = 5000, .deletions_limit = 20, .lanes = 4, .options.record = -1})
+	((struct copy_arguments){.timeout_ms = 60000,                                              \
+	    .settle_ms = 5000,                                                                     \
+	    .deletions_limit = 20,                                                                 \
+	    .lanes = 4,                                                                            \
+	    .options.record = -1})
 
 static const char *const output_names[] = {"text", "json", NULL};
 static const char *const deletions_names[] = {"keep", "mirror", NULL}; /* as enum deletions */

@@ -26,7 +26,7 @@ struct copy_options {
 	unsigned deletions_limit; /* percent */
 	struct verify_options verify;
 	unsigned lanes; /* most connections to each side at once; at least 1 */
-	int record; /* file the flight recorder writes to (connect/record.h); -1 = none */
+	int record;     /* file the flight recorder writes to (connect/record.h); -1 = none */
 };
 
 /* Secrets stay with the controller; it is asked when a session logs in. Adds the secret to OUT. */

@@ -382,8 +382,7 @@ int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
 
 			close_ends(ends, i, 0);
 			close_ends(ends, i, 1);
-			return err_set(
-			    e, CAUSE_BUG, ERR_RUN, "no socketpair: %s", strerror(error));
+			return err_set(e, CAUSE_BUG, ERR_RUN, "no socketpair: %s", strerror(error));
 		}
 	child = fork();
 	if (child < 0) {

@@ -209,7 +209,7 @@ static int decode_row(const struct ledger *l, const struct store_row *record,
 	return 0;
 }
 
-static int take_flags(void *arg, const struct store_row *record, struct err *e)
+int records_take_flags(void *arg, const struct store_row *record, struct err *e)
 {
 	struct ledger *l = arg;
 	uint32_t number;
@@ -259,10 +259,10 @@ static int take_pass(void *arg, const struct store_row *record, struct err *e)
 	return 0;
 }
 
-static int load(struct ledger *l, struct err *e)
+int records_load(struct ledger *l, struct err *e)
 {
 	return records_scan(l, SCHEMA_PAIR, l->pair, 0, take_pass, l, e) ||
-		       records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
+		       records_scan(l, SCHEMA_FLAGS, l->pair, 0, records_take_flags, l, e) ||
 		       records_scan(l, SCHEMA_FOLDER, l->pair, 0, take_folder, l, e) ||
 		       records_scan(l, SCHEMA_INTENT, l->pair, 0, take_open, l, e)
 		   ? -1
@@ -277,7 +277,7 @@ static int begin_pass(struct ledger *l, const char *source, struct err *e)
 	return put_record(l, e);
 }
 
-static struct ledger *ledger_new(
+struct ledger *records_new(
     struct store *store, const char *destination_identity, struct flags_table *flags)
 {
 	struct ledger *l = NEW(struct ledger);
@@ -296,99 +296,16 @@ int ledger_open(struct ledger **out, struct store *store, const char *source_ide
     const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
     struct err *e)
 {
-	struct ledger *l = ledger_new(store, destination_identity, flags);
+	struct ledger *l = records_new(store, destination_identity, flags);
 
 	l->hook = hook ? *hook : (struct ledger_hook){0};
 	schema_pair_id(l->pair, source_identity, destination_identity);
-	if (load(l, e) || begin_pass(l, source_identity, e)) {
+	if (records_load(l, e) || begin_pass(l, source_identity, e)) {
 		ledger_close(&l);
 		return -1;
 	}
 	*out = l;
 	return 0;
-}
-
-/* ---- several lanes, one pass ---- */
-
-int ledger_sync(struct ledger *l, struct err *e)
-{
-	uint64_t ticket;
-
-	return records_flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
-		       l->store->ops->wait(l->store, ticket, e)
-		   ? -1
-		   : 0;
-}
-
-/* Flag sets that two lanes meet at once get a number from each: both mean the same. */
-static void number_apart(struct ledger *l, unsigned place, unsigned lanes)
-{
-	l->last_number += 1 + place - lanes; /* the next is LANES further */
-	l->stride = lanes;
-}
-
-int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
-{
-	assert(l->stride == 1 && lanes > 0);
-	if (ledger_sync(l, e))
-		return -1;
-	number_apart(l, 0, lanes);
-	return 0;
-}
-
-int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
-    struct flags_table *flags, struct err *e)
-{
-	struct ledger *l = ledger_new(store, with->destination, flags);
-
-	assert(with->joined + 1 < with->stride);
-	memcpy(l->pair, with->pair, sizeof(l->pair));
-	if (load(l, e)) {
-		ledger_close(&l);
-		return -1;
-	}
-	l->pass = with->pass;
-	number_apart(l, ++with->joined, with->stride);
-	*out = l;
-	return 0;
-}
-
-/* Into the folder that it was read from already. */
-struct reloading {
-	struct ledger *l;
-	struct ledger_folder *folder;
-};
-
-static int take_folder_again(void *arg, const struct store_row *record, struct err *e)
-{
-	struct reloading *r = arg;
-
-	return schema_get_folder(record->value, r->folder, &r->l->arena)
-		   ? records_damaged(e, "folder")
-		   : 0;
-}
-
-static int take_open_again(void *arg, const struct store_row *record, struct err *e)
-{
-	struct reloading *r = arg;
-
-	(void)record;
-	(void)e;
-	r->folder->open++;
-	return 0;
-}
-
-int ledger_reload(struct ledger *l, struct ledger_folder *f, struct err *e)
-{
-	struct reloading r = {l, f};
-
-	f->open = 0;
-	return records_scan(l, SCHEMA_FLAGS, l->pair, 0, take_flags, l, e) ||
-		       records_scan(
-			   l, SCHEMA_FOLDER, l->pair, f->number, take_folder_again, &r, e) ||
-		       records_scan(l, SCHEMA_INTENT, l->pair, f->number, take_open_again, &r, e)
-		   ? -1
-		   : 0;
 }
 
 void ledger_close(struct ledger **l)

@@ -1,4 +1,4 @@
-/* records.h - what ledger.c and owners.c share: the ledger itself and its way to the store. Nobody
+/* records.h - what ledger.c, share.c and owners.c share: the ledger itself and its way to the store. Nobody
  * else includes it. */
 #pragma once
 
@@ -23,6 +23,13 @@ struct ledger {
 	size_t ids, numbers;
 };
 
+/* With nothing in it yet. */
+struct ledger *records_new(
+    struct store *store, const char *destination_identity, struct flags_table *flags);
+/* Pass, flag sets, folders, and how many intents each has. */
+int records_load(struct ledger *l, struct err *e);
+/* Takes one flag set; ARG is the ledger. */
+int records_take_flags(void *arg, const struct store_row *record, struct err *e);
 /* What was gathered goes to the store. */
 int records_flush(struct ledger *l, struct err *e);
 /* Records of one kind below a pair and a folder's number (0 = all), flushed before. */

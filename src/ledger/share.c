@@ -1,0 +1,87 @@
+/* share.c - several ledgers in one pass, a lane each. Beside ledger.c. A folder's records are one lane's at a
+ * time; of what all share, only flag sets are written, each lane under numbers of its own.
+ * Promises: whoever takes a folder over reads all that the lane before it has made durable. */
+#include <string.h>
+
+#include "ledger/records.h"
+
+int ledger_sync(struct ledger *l, struct err *e)
+{
+	uint64_t ticket;
+
+	return records_flush(l, e) || l->store->ops->barrier(l->store, &ticket, e) ||
+		       l->store->ops->wait(l->store, ticket, e)
+		   ? -1
+		   : 0;
+}
+
+/* Flag sets that two lanes meet at once get a number from each: both mean the same. */
+static void number_apart(struct ledger *l, unsigned place, unsigned lanes)
+{
+	l->last_number += 1 + place - lanes; /* the next is LANES further */
+	l->stride = lanes;
+}
+
+int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
+{
+	assert(l->stride == 1 && lanes > 0);
+	if (ledger_sync(l, e))
+		return -1;
+	number_apart(l, 0, lanes);
+	return 0;
+}
+
+int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
+    struct flags_table *flags, struct err *e)
+{
+	struct ledger *l = records_new(store, with->destination, flags);
+
+	assert(with->joined + 1 < with->stride);
+	memcpy(l->pair, with->pair, sizeof(l->pair));
+	if (records_load(l, e)) {
+		ledger_close(&l);
+		return -1;
+	}
+	l->pass = with->pass;
+	number_apart(l, ++with->joined, with->stride);
+	*out = l;
+	return 0;
+}
+
+/* Into the folder that it was read from already. */
+struct reloading {
+	struct ledger *l;
+	struct ledger_folder *folder;
+};
+
+static int take_folder_again(void *arg, const struct store_row *record, struct err *e)
+{
+	struct reloading *r = arg;
+
+	return schema_get_folder(record->value, r->folder, &r->l->arena)
+		   ? records_damaged(e, "folder")
+		   : 0;
+}
+
+static int take_open_again(void *arg, const struct store_row *record, struct err *e)
+{
+	struct reloading *r = arg;
+
+	(void)record;
+	(void)e;
+	r->folder->open++;
+	return 0;
+}
+
+int ledger_reload(struct ledger *l, struct ledger_folder *f, struct err *e)
+{
+	struct reloading r = {l, f};
+
+	f->open = 0;
+	return records_scan(l, SCHEMA_FLAGS, l->pair, 0, records_take_flags, l, e) ||
+		       records_scan(
+			   l, SCHEMA_FOLDER, l->pair, f->number, take_folder_again, &r, e) ||
+		       records_scan(l, SCHEMA_INTENT, l->pair, f->number, take_open_again, &r, e)
+		   ? -1
+		   : 0;
+}
