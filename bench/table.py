@@ -1,0 +1,2 @@
+def publish(path, output, write):
+    print(path)
