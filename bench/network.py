@@ -16,6 +16,7 @@ import ctypes
 import json
 import os
 import subprocess
+import time
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
@@ -69,11 +70,19 @@ class Line:
     def __init__(self, process):
         self.process = process
 
-    def report(self):
-        """What passed since the last report: [{client, server, up, down, waits}] by connection."""
+    def _ask(self):
         self.process.stdin.write("report\n")
         self.process.stdin.flush()
-        report = json.loads(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())
+
+    def settle(self):
+        """Forget what passed while only one of its ends was up."""
+        time.sleep(0.1)
+        self._ask()
+
+    def report(self):
+        """What passed since the last report: [{client, server, up, down, waits}] by connection."""
+        report = self._ask()
         if report["dropped"]:
             raise OSError(f"the delay line dropped {report['dropped']} packets")
         return report["flows"]
@@ -155,7 +164,9 @@ class Network:
                 raise OSError("the delay line did not start")
             self._address("line", DELAYED)
             self._lead("line", DELAYED)
-            yield Line(process)
+            line = Line(process)
+            line.settle()
+            yield line
         finally:
             self._lead("direct", DIRECT)
             process.stdin.close()
