@@ -16,7 +16,7 @@ ROOT = os.path.dirname(HERE)
 sys.path.insert(0, os.path.join(ROOT, "tests", "kit"))
 # pylint: disable=wrong-import-position
 from jail import Jail
-from servers import MAIL, unpacked
+from servers import LOGIN, MAIL, SERVICE, unpacked
 
 GODWIT = os.path.abspath(os.environ.get("GODWIT") or os.path.join(ROOT, "build", "godwit"))
 
@@ -122,19 +122,15 @@ namespace inbox {{
   inbox = yes
   separator = /
 }}
-userdb {{
-  driver = static
-  args = uid={uid} gid={uid} home=/var/mail/%u allow_all_users=yes
-}}
 """
 
 
 def dsync(job):
     """Dovecot's doveadm sync, over IMAP (imapc) on both sides, one way; out of the unpacked server's root."""
     jail = Jail(unpacked("dovecot"), os.path.join(job.work, "jail"))
-    jail.users({"dovecot": 64101, "dovenull": 64102, "vmail": MAIL})
-    for path, owner in (("/var/mail", MAIL), ("/var/mail/u", MAIL), ("/var/lib/dovecot", 0), ("/run/dovecot", 0)):
-        jail.directory(path, owner)
+    jail.users({"dovecot": SERVICE, "dovenull": LOGIN, "vmail": MAIL})
+    for path in ("/var/mail", "/var/lib/dovecot", "/run/dovecot"):
+        jail.directory(path, MAIL)
     with open(job.authority.ca_file, encoding="ascii") as text:
         jail.write("/etc/dovecot/ca.pem", text.read())
     jail.write("/etc/dovecot/dovecot.conf", DSYNC_CONF.format(uid=MAIL, password=job.password), 0o600)
@@ -142,8 +138,8 @@ def dsync(job):
     def doveadm(end, name):
         settings = {"mail_location": f"imapc:~/{name}", "imapc_host": end.address, "imapc_port": end.port, "imapc_user": end.user}
         return ["doveadm", *(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))]
-    return Command(jail.command_line(*doveadm(job.destination, "near"), "sync", "-1", "-R", "-u", "u",
-                                     *doveadm(job.source, "far"), "dsync-server", "-u", "u"), job.work)
+    return Command(jail.command_line(*doveadm(job.destination, "near"), "sync", "-1", "-R",
+                                     *doveadm(job.source, "far"), "dsync-server"), job.work, {"HOME": "/var/mail", "USER": "root"})
 
 
 FLOORS = {"limit1": limit1, "limit4": limit4}

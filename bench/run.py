@@ -42,7 +42,7 @@ from certs import NAMES, Authority
 from imap import Account, folders, ok, quoted
 from measure import Groups, Meter
 from network import ADDRESS, Network, private_mounts
-from servers import Cyrus, Dovecot, cache_directory
+from servers import Cyrus, Dovecot, cache_directory, unpacked
 
 KINDS = {"dovecot": Dovecot, "cyrus": Cyrus}
 PASSWORD = "measured"
@@ -96,6 +96,8 @@ class Bench:
 
     def __init__(self, form, work, results, programs):
         self.form, self.work, self.results, self.programs = form, work, results, programs
+        for kind in KINDS:      # while there is still a way out of here, should they have to be fetched
+            unpacked(kind)
         self.groups = Groups()
         self.network = Network(os.path.join(programs, "delay"))
         self.authority = Authority(os.path.join(work, "ca"))
