@@ -228,7 +228,9 @@ class Meter:
         late.set()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-            time.sleep(2)
+            for _ in range(40):     # the group is gone when its last process is
+                time.sleep(0.05)
+                os.killpg(process.pid, 0)
             os.killpg(process.pid, signal.SIGKILL)
 
 

@@ -340,7 +340,7 @@ def describe(form, names):
     with open("/proc/cpuinfo", encoding="utf-8") as text:
         model = next((line.split(":", 1)[1].strip() for line in text if line.startswith("model name")), platform.machine())
     return {"run": {"date": time.strftime("%Y-%m-%d", time.gmtime()), "form": form, "cases": names, "cpus": os.cpu_count(), "cpu": model,
-                    "kernel": platform.release(), "godwit": first(peers.GODWIT, "--version"),
+                    "kernel": platform.release(), "tcp": first("sysctl", "-n", "net.ipv4.tcp_congestion_control"), "godwit": first(peers.GODWIT, "--version"),
                     "commit": first("git", "-C", ROOT, "describe", "--always", "--dirty"),
                     "isync": first("dpkg-query", "-W", "-f", "${Version}", "isync"),
                     "interimap": first("dpkg-query", "-W", "-f", "${Version}", "interimap"), "load": os.getloadavg()}}

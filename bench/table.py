@@ -361,7 +361,7 @@ def preface(run):
     """Where and when it was measured."""
     load = run.get("load")
     return (f"Measured {run.get('date')} with godwit {run.get('commit') or run.get('godwit')}, isync {run.get('isync')}, interimap "
-            f"{run.get('interimap')}, on {run.get('cpus')} processors ({run.get('cpu')}), Linux {run.get('kernel')}"
+            f"{run.get('interimap')}, on {run.get('cpus')} processors ({run.get('cpu')}), Linux {run.get('kernel')} with TCP {run.get('tcp')}"
             + (f", whose load was {load[0]:.1f} at the beginning" if load else "") + ".\n")
 
 
