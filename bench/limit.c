@@ -540,10 +540,10 @@ static bool turn_source(struct pair *p)
 	p->source.events = POLLIN;
 	moved = conn_write(&p->source, true);
 	if (conn_room(&p->destination) > LINE_ROOM)
-		moved |= conn_read(&p->source);
+		moved = conn_read(&p->source) || moved;
 	else
 		p->source.events &= (short)~POLLIN;
-	return moved | take_source(p);
+	return take_source(p) || moved;
 }
 
 static bool turn_destination(struct pair *p, bool all)
@@ -551,7 +551,8 @@ static bool turn_destination(struct pair *p, bool all)
 	bool moved;
 	p->destination.events = POLLIN;
 	moved = pair_may_write(p) && conn_write(&p->destination, all);
-	return moved | conn_read(&p->destination) | take_destination(p);
+	moved = conn_read(&p->destination) || moved;
+	return take_destination(p) || moved;
 }
 
 static void wait_for_any(void)
@@ -595,9 +596,9 @@ static void run(bool (*is_done)(void), bool reading, bool storing)
 		bool moved = false;
 		for (unsigned i = 0; i < pair_count; i++) {
 			bool came = reading && turn_source(&pairs[i]);
-			moved |= came;
+			moved = moved || came;
 			if (storing)
-				moved |= turn_destination(&pairs[i], !came);
+				moved = turn_destination(&pairs[i], !came) || moved;
 		}
 		if (!moved)
 			wait_for_any();

@@ -45,9 +45,9 @@ class Results:
         return statistics.median(values) if values else None
 
     def floor(self, case, key="wall"):
-        """(peer, median) of the better floor, by its time."""
-        found = [(self.median(case, "first", peer), peer) for peer in FLOORS if self.median(case, "first", peer)]
-        return (min(found)[1], self.median(case, "first", min(found)[1], key)) if found else (None, None)
+        """(peer, median) of the floor that needs less of it."""
+        found = [(self.median(case, "first", peer, key), peer) for peer in FLOORS if self.median(case, "first", peer, key)]
+        return (min(found)[1], min(found)[0]) if found else (None, None)
 
     def ratio(self, case, what, one, other, key="wall"):
         """(ratio of medians, lower quartile, upper quartile) of one peer to the other; None if it cannot be told."""
@@ -216,9 +216,9 @@ class Bar:
 
 def _to_floor(case, key="wall"):
     def value(results):
-        floor, _ = results.floor(case)
+        floor, _ = results.floor(case, key)
         ratio = results.ratio(case, "first", "godwit", floor, key) if floor else None
-        return ratio and (ratio[0], times(ratio))
+        return ratio and (ratio[0], f"{times(ratio)} {floor}")
     return value
 
 
