@@ -10,6 +10,7 @@ proportional set sizes (PSS) of all the client's processes are added up, and the
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -17,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 
 LOOK = 0.003        # seconds between two looks at memory
+REST = 10           # at least so many times as long as a look takes
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -26,6 +28,7 @@ class Groups:
     def __init__(self):
         self.made = {}
         self.parent, self.version = self._parent()
+        self._sweep()
 
     @staticmethod
     def _parent():
@@ -57,6 +60,14 @@ class Groups:
             return works
         except OSError:
             return False
+
+    def _sweep(self):
+        """Remove the groups of runs that were killed."""
+        for name in os.listdir(self.parent) if self.parent else ():
+            found = re.fullmatch(r"godwit-bench-(\d+)-\w+", name)
+            if found and not os.path.exists(f"/proc/{found[1]}"):
+                with contextlib.suppress(OSError):
+                    os.rmdir(os.path.join(self.parent, name))
 
     def path(self, name):
         """The directory of a group, made when first asked for; None where there are none."""
@@ -204,6 +215,9 @@ class Meter:
         seen = Memory() if memory else None
         try:
             status, usage = self._wait(process, seen)
+        except BaseException:
+            self._end(process, late)
+            raise
         finally:
             timer.cancel()
         wall = time.monotonic() - start
@@ -220,8 +234,9 @@ class Meter:
             if pid:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 return process.returncode, usage
+            start = time.monotonic()
             seen.look(self.groups.pids("client") or descendants(process.pid))
-            time.sleep(LOOK)
+            time.sleep(max(LOOK, REST * (time.monotonic() - start)))
 
     @staticmethod
     def _end(process, late):
