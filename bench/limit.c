@@ -58,6 +58,7 @@ struct conn {
 	short events;          /* what poll() is to look for */
 	char *in, *out;
 	size_t in_at, in_end, out_at, out_end, out_size;
+	size_t first; /* bytes that may go before the login is answered: servers dislike more */
 	unsigned long sent, answered, refused; /* commands */
 };
 
@@ -244,12 +245,15 @@ static size_t conn_result(struct conn *c, int result)
 static bool conn_write(struct conn *c, bool all)
 {
 	size_t length = c->out_end - c->out_at, written;
+	if (!c->answered && length > c->first)
+		length = c->first;
 	if (!length || (!all && length < RECORD) || !conn_is_up(c))
 		return false;
 	if (length > (1u << 30))
 		length = 1u << 30;
 	written = conn_result(c, SSL_write(c->ssl, c->out + c->out_at, (int)length));
 	c->out_at += written;
+	c->first -= c->answered ? 0 : written;
 	if (c->out_at == c->out_end)
 		c->out_at = c->out_end = 0;
 	return written > 0;
@@ -529,7 +533,7 @@ static bool take_destination(struct pair *p)
 /* The folders are made over the first connection; before that the others can but log in. */
 static bool pair_may_write(const struct pair *p)
 {
-	return p == pairs || p->destination.sent == 1 ||
+	return p == pairs || !p->destination.answered ||
 	       (creates && pairs[0].destination.answered >= creates);
 }
 
@@ -641,6 +645,10 @@ static void prepare(const struct end *source, const struct end *destination)
 		pairs[i].destination.grows = appending;
 	}
 	conn_say(&pairs[0].source, 1, "T LIST \"\" * RETURN (STATUS (MESSAGES))\r\n");
+	for (unsigned i = 0; i < pair_count; i++) {
+		pairs[i].source.first = pairs[i].source.out_end;
+		pairs[i].destination.first = pairs[i].destination.out_end;
+	}
 }
 
 static void prepare_tls(const char *ca_file)
