@@ -24,6 +24,9 @@ MS_REC, MS_PRIVATE = 0x4000, 0x40000
 ADDRESS = "10.211.0.1"
 DIRECT, DELAYED = "10.211.1", "10.211.2"        # networks of the ways
 
+#: TCP as Debian has it, whatever this machine was tuned to.
+TCP = {"tcp_congestion_control": "cubic", "tcp_rmem": "4096 131072 6291456", "tcp_wmem": "4096 16384 4194304"}
+
 COUNTERS = """
 table inet bench {{
   counter source_in {{}}
@@ -99,10 +102,10 @@ class Network:
         try:
             unshare(CLONE_NEWNET)
             self._clients = os.open("/proc/self/ns/net", os.O_RDONLY)
-            self._ip("link", "set", "lo", "up")
+            self._prepare()
             unshare(CLONE_NEWNET)
             self._servers = os.open("/proc/self/ns/net", os.O_RDONLY)
-            self._ip("link", "set", "lo", "up")
+            self._prepare()
             self._ip("address", "add", f"{ADDRESS}/32", "dev", "lo")
             self._join()
             self.address = ADDRESS
@@ -133,6 +136,13 @@ class Network:
     @staticmethod
     def _ip(*words, before=None):
         subprocess.run(["ip", *words], check=True, preexec_fn=before)       # pylint: disable=subprocess-popen-preexec-fn
+
+    def _prepare(self):
+        """Make a new namespace habitable."""
+        self._ip("link", "set", "lo", "up")
+        for name, value in TCP.items():
+            with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/{name}", "w", encoding="ascii") as setting:
+                setting.write(value)
 
     def _address(self, device, network):
         """Both ends of a way get their addresses."""

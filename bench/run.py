@@ -386,8 +386,8 @@ def bench(args):
     os.makedirs(args.output, exist_ok=True)
     path = os.path.join(args.output, "results.jsonl")
     with memory_disk() as work, open(path, "w", encoding="utf-8") as results:
-        results.write(json.dumps(describe("long" if args.long else "short", [case.name for case in cases])) + "\n")
         with Bench(form, work, results, args.programs) as running:
+            results.write(json.dumps(describe("long" if args.long else "short", [case.name for case in cases])) + "\n")
             for case in cases:
                 running.run(case)
     return path

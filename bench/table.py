@@ -52,10 +52,11 @@ class Results:
     def ratio(self, case, what, one, other, key="wall"):
         """(ratio of medians, lower quartile, upper quartile) of one peer to the other; None if it cannot be told."""
         ours, theirs = self.values(case, what, one, key), self.values(case, what, other, key)
-        if not ours or not theirs or not statistics.median(theirs.values()):
+        pairs = [(ours[at], theirs[at]) for at in ours if theirs.get(at)]      # of the rounds that both ran in
+        if not pairs:
             return None
-        pairs = [ours[number] / theirs[number] for number in ours if theirs.get(number)]
-        return statistics.median(ours.values()) / statistics.median(theirs.values()), *quartiles(pairs)
+        above, below = (statistics.median(values) for values in zip(*pairs))
+        return above / below, *quartiles([one / other for one, other in pairs])
 
 
 def quartiles(values):
@@ -240,11 +241,10 @@ def _faster(case, what, key="wall", rivals=RIVALS):
 def _longest(case, what):
     def value(results):
         samples = results.samples.get((case, what), {}).get("godwit", [])
-        told = [max(sample["told_waits"]) for sample in samples if "told_waits" in sample]
         seen = [sample["waits"]["longest"] for sample in samples if "waits" in sample]
-        if not told:
-            return None
-        return max(told), f"{max(told)} told" + (f", {max(seen)} on the line" if seen else "")
+        told = [max(sample["told_waits"]) for sample in samples if "told_waits" in sample]
+        found = seen or told
+        return (statistics.median(found), f"{spread(found)}{'' if seen else ' told'}") if found else None
     return value
 
 
