@@ -187,7 +187,7 @@ def tables(results):
     for case, what in results.samples:
         if what in PASSES:
             body = _remembered(results, case, what) if what == "memory" else _timed(results, case, what)
-            text += f"\n### {heading(case, what)}\n\n{body}"
+            text += f"\n#### {heading(case, what)}\n\n{body}"
     return text
 
 
@@ -368,7 +368,7 @@ def preface(run):
 def whole(results, pictures=()):
     """All that goes between the marks."""
     text = preface(results.run) if results.run else ""
-    text += "\n## Bars\n\n" + bar_table(results) + "\n## Cases\n"
+    text += "\n### Bars\n\n" + bar_table(results) + "\n### Cases\n"
     text += "".join(f"\n![{name}]({name})\n" for name in pictures)
     return text + tables(results)
 
