@@ -24,7 +24,7 @@ MS_REC, MS_PRIVATE = 0x4000, 0x40000
 ADDRESS = "10.211.0.1"
 DIRECT, DELAYED = "10.211.1", "10.211.2"        # networks of the ways
 
-#: TCP as Debian has it, whatever this machine was tuned to.
+#: TCP as Debian has it, whatever this machine was tuned to, as far as a namespace may choose.
 TCP = {"tcp_congestion_control": "cubic", "tcp_rmem": "4096 131072 6291456", "tcp_wmem": "4096 16384 4194304"}
 
 COUNTERS = """
