@@ -13,6 +13,7 @@ SERVERS="python3 openssl mount util-linux"
 LINT="clang-14 clang-format-14 clang-tidy-14 cppcheck shellcheck python3 libcmocka-dev"
 FUZZ="clang-14 libclang-rt-14-dev llvm-14 python3"
 TEST="libcmocka-dev patch $FUZZ"
+BENCH="isync interimap nftables iproute2"
 
 usage() {
 	cat <<'END'
@@ -22,9 +23,10 @@ usage() {
 ./do lint     what needs no running: format, include rule, static checks
 ./do fuzz     fuzz whatever reads foreign bytes, and whole copies; FUZZ_SECONDS=60 each
 ./do faults   stop the program wherever it can stop, resume, compare
+./do bench    measure a copy beside the floor and its rivals; --long, or cases
 
-Each installs the Debian packages it needs. demo, test and faults run mail
-servers in small roots of their own and must be root, or sudo.
+Each installs the Debian packages it needs. demo, test, faults and bench run
+mail servers in small roots of their own and must be root, or sudo.
 END
 }
 
@@ -151,7 +153,7 @@ do_demo() {
 do_lint() {
 	# shellcheck disable=SC2086
 	need $BUILD $LINT
-	configure build gcc -Dtests=enabled
+	configure build gcc -Dtests=enabled -Dbench=enabled
 	sh tests/lint/run.sh "$@"
 }
 
@@ -191,6 +193,19 @@ do_faults() {
 	return $status
 }
 
+do_bench() {
+	be_root bench "$@"
+	# shellcheck disable=SC2086
+	need $BUILD $SERVERS $BENCH
+	need_servers
+	configure build gcc -Dbench=enabled
+	quietly "the build" ninja -C build
+	status=0
+	python3 -W ignore::ResourceWarning bench/run.py "$@" || status=$?
+	give_back
+	return $status
+}
+
 do_test() {
 	be_root test
 	# shellcheck disable=SC2086
@@ -206,7 +221,7 @@ do_test() {
 verb=${1:-help}
 [ $# = 0 ] || shift
 case $verb in
-demo | test | build | lint | fuzz | faults) "do_$verb" "$@" ;;
+demo | test | build | lint | fuzz | faults | bench) "do_$verb" "$@" ;;
 help | -h | --help) usage ;;
 *)
 	usage >&2

@@ -33,9 +33,9 @@ compiled() { # DIRECTORY COMPILER OPTION...
 	directory=$1 compiler=$2
 	shift 2
 	if [ -e "$directory/build.ninja" ]; then
-		meson configure "$directory" -Dtests=enabled
+		meson configure "$directory" -Dtests=enabled -Dbench=enabled
 	else
-		CC=$compiler meson setup "$directory" --buildtype=debugoptimized -Dtests=enabled "$@"
+		CC=$compiler meson setup "$directory" --buildtype=debugoptimized -Dtests=enabled -Dbench=enabled "$@"
 	fi && ninja -C "$directory"
 }
 

@@ -127,11 +127,14 @@ class Jail:
         os.chown(self.path(inside), owner, owner)
         os.chmod(self.path(inside), mode)
 
+    def command_line(self, *command):
+        """How to run that command in a jail of its own, for who wants to run it himself."""
+        script = self._mounts() + f"exec chroot {shlex.quote(self.path('/root'))} {shlex.join(command)}"
+        return [*_unshare(), "sh", "-c", script]
+
     def run(self, *command, text=""):
         """Run one command in a jail of its own beside the servers' and return what it printed."""
-        script = self._mounts() + f"exec chroot {shlex.quote(self.path('/root'))} {shlex.join(command)}"
-        done = subprocess.run([*_unshare(), "sh", "-c", script], input=text, capture_output=True,
-                              text=True, check=False)
+        done = subprocess.run(self.command_line(*command), input=text, capture_output=True, text=True, check=False)
         self._unmount()
         if done.returncode:
             raise JailError(f"{command[0]} failed: {done.stderr.strip()}")

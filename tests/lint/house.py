@@ -129,7 +129,7 @@ def judge_python(path, text):
     except SyntaxError as e:
         yield e.lineno or 1, e.msg
         return
-    siblings = {p.stem for p in (ROOT / "tests").rglob("*.py")}
+    siblings = {p.stem for top in ("tests", "bench") for p in (ROOT / top).rglob("*.py")}
     for node in ast.walk(tree):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):

@@ -21,7 +21,7 @@ out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
 c_files() {
-	find src tests -name '*.[ch]' | sort
+	find src tests bench -name '*.[ch]' | sort
 }
 
 # By name or by their first line: ./do and .ci/run have no suffix.
