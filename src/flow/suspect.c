@@ -13,8 +13,9 @@
 
 struct suspect {
 	struct view id;
-	unsigned losses, alone; /* lost links with others under way, and with nothing else */
-	bool now;               /* the loss that is being noted */
+	/* Lost links with others under way, and with nothing else: of the latter those to SIDE in a row. */
+	unsigned losses, alone;
+	bool now; /* the loss that is being noted */
 	enum err_side side;
 };
 
@@ -48,6 +49,10 @@ void suspect_note(struct folder_job *job, const struct window *w, enum err_side 
 		if (item->state != ITEM_UNKNOWN && item->state != ITEM_WANTED)
 			continue; /* answered */
 		s = find_or_add(job, item->id);
+		if (s->alone && s->side != side) { /* two accidents, not one and the same */
+			s->losses = LOSSES;
+			s->alone = 0;
+		}
 		s->now = true;
 		s->side = side;
 	}

@@ -89,6 +89,17 @@ class Bodies(Case):
             self.check_idle(stage)
         self.each(one, variant=("full", "bare"), uid=(1, 4, 6), size=(300, 1500000), action=("drop", "truncate-literal 100"))
 
+    def test_two_accidents(self):
+        """The source hangs up at a message, then the destination does, once each: that is no fault of the message."""
+        def one(variant, size):
+            box = mails(6, twins=False)
+            box[5].body = text("unlucky", size).encode()
+            stage = self.stage(box, source={"script": "on FETCH-BODY 1 uid 6 folder INBOX: truncate-literal 100"},
+                               destination=dict(caps(variant), script="on APPEND %d: drop" % (2 if variant == "full" else 6)))
+            self.check_exact(stage, stage.copy(timeout=110))
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), size=(300, 1500000))
+
     def test_truly_empty(self):
         """A message without a byte is named, never stored."""
         stage = self.stage(mails(3, twins=False) + [Mail("INBOX", b"", [], EPOCH)])
