@@ -228,7 +228,8 @@ void conn_close(struct conn **conn)
 	waitset_remove(c->ws, &c->waiter);
 	if (c->layer)
 		c->layer->ops->close(c->layer);
-	explicit_bzero(c->out.data, c->out.size); /* passwords went through here */
+	if (c->out.data)
+		explicit_bzero(c->out.data, c->out.size); /* passwords went through here */
 	queue_free(&c->in);
 	queue_free(&c->out);
 	free((char *)c->target.host);
