@@ -22,10 +22,9 @@
 
 /* One lane's way to us. */
 struct line {
-	struct channel *channel;
+	struct channel *channel;     /* NULL: the lane has ended */
 	struct store_server *server; /* NULL: the job has no store */
 	struct copy_progress progress;
-	bool closed; /* by a lane that has ended */
 };
 
 struct controller {
@@ -283,12 +282,11 @@ static int take_frames(struct controller *c, struct line *line, struct err *e)
 	uint8_t type;
 	int got = 0;
 
-	while (!line->closed && !(c->finished && line == c->lines) &&
+	while (line->channel && !(c->finished && line == c->lines) &&
 	       (got = channel_try(line->channel, &type, &payload, e)) == 1)
 		if (take_frame(c, line, type, payload, e))
 			return -1;
 	if (got < 0 && line != c->lines && e->cause == CAUSE_STOPPED) {
-		line->closed = true;
 		channel_free(&line->channel);
 		return 0;
 	}
@@ -301,7 +299,7 @@ static int commit(struct controller *c, struct err *e)
 	for (size_t i = 0; i < c->count; i++) {
 		struct line *line = &c->lines[i];
 
-		if (line->server && !line->closed && store_server_waiting(line->server) &&
+		if (line->server && line->channel && store_server_waiting(line->server) &&
 		    store_server_commit(line->server, e))
 			return -1;
 	}
@@ -313,7 +311,7 @@ static int commit(struct controller *c, struct err *e)
 static bool is_over(const struct controller *c)
 {
 	for (size_t i = 1; i < c->count; i++)
-		if (!c->lines[i].closed)
+		if (c->lines[i].channel)
 			return false;
 	return c->finished;
 }
@@ -387,8 +385,7 @@ static int run_worker(
 	waitset_remove(c->waits, &c->bell);
 	for (size_t i = 0; i < c->count; i++) {
 		store_server_free(&c->lines[i].server);
-		if (!c->lines[i].closed)
-			channel_free(&c->lines[i].channel);
+		channel_free(&c->lines[i].channel);
 	}
 	waitset_free(&c->waits);
 	buf_free(&c->frame);

@@ -42,17 +42,24 @@ struct helper {
 
 /* ---- the list ---- */
 
-static bool take_turn(struct crew *c, struct turn *out)
+/* What helpers take is not ahead of the first lane any more: it hears of it at its own next turn. */
+static bool take_turn(struct crew *c, struct lane *l, struct turn *out)
 {
-	bool taken = false;
+	bool any;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->count && !c->ended) {
+	any = c->count && !c->ended;
+	if (any)
 		*out = c->turns[--c->count];
-		taken = true;
+	if (any && l != c->first) {
+		c->taken += out->items;
+		l->ahead_items += out->items;
+	} else if (any) {
+		l->ahead_items -= c->taken < l->ahead_items ? c->taken : l->ahead_items;
+		c->taken = 0;
 	}
 	pthread_mutex_unlock(&c->lock);
-	return taken;
+	return any;
 }
 
 static void give_back(struct crew *c, struct turn turn)
@@ -60,13 +67,6 @@ static void give_back(struct crew *c, struct turn turn)
 	pthread_mutex_lock(&c->lock);
 	turn.returned = true;
 	c->turns[c->count++] = turn;
-	pthread_mutex_unlock(&c->lock);
-}
-
-static void note_taken(struct crew *c, uint64_t items)
-{
-	pthread_mutex_lock(&c->lock);
-	c->taken += items;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -136,7 +136,6 @@ static int help_with(struct helper *h, const struct turn *turn, struct err *e)
 	helper_job(h, turn->job, &job);
 	if (turn->returned && ledger_reload(l->ledger, job.memory, e))
 		return -1;
-	l->ahead_items += turn->items;
 	failed = flow_job(l, &job, e);
 	folders_job_free(&job);
 	if (failed && is_ours_alone(h, e)) {
@@ -156,10 +155,8 @@ static void *help(void *arg)
 	struct turn turn;
 
 	h->failed = flow_connect(&h->lane, &h->err) != 0;
-	while (!h->failed && !h->lane.throttled && take_turn(h->crew, &turn)) {
-		note_taken(h->crew, turn.items);
+	while (!h->failed && !h->lane.throttled && take_turn(h->crew, &h->lane, &turn))
 		h->failed = help_with(h, &turn, &h->err) != 0;
-	}
 	if (!h->failed && h->lane.throttled)
 		lane_note(&h->lane, "one connection fewer: there is a limit to what is taken");
 	else if (h->failed && is_ours_alone(h, &h->err))
@@ -235,25 +232,13 @@ static int end_helper(struct helper *h, struct err *e)
 
 /* ---- all together ---- */
 
-/* What helpers took is not ahead of us any more. */
-static void settle_estimate(struct crew *c)
-{
-	struct lane *l = c->first;
-
-	pthread_mutex_lock(&c->lock);
-	l->ahead_items -= c->taken < l->ahead_items ? c->taken : l->ahead_items;
-	c->taken = 0;
-	pthread_mutex_unlock(&c->lock);
-}
-
 /* The first lane takes its turns like the others. */
 static int work(struct crew *c, struct err *e)
 {
 	struct lane *l = c->first;
 	struct turn turn;
 
-	while (take_turn(c, &turn)) {
-		settle_estimate(c);
+	while (take_turn(c, l, &turn)) {
 		if (turn.returned && flow_resume(l, turn.job, e))
 			return -1;
 		if (flow_job(l, turn.job, e))
