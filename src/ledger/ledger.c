@@ -586,16 +586,13 @@ int ledger_succeed(
 {
 	struct ledger_folder *link = f->next;
 	uint32_t old = f->number;
-	uint64_t ticket;
 
 	step(l, "succeed");
 	if (records_flush(l, e) || delete_record(l, SCHEMA_FOLDER, f, (struct view){0}, e))
 		return -1;
 	*f = *next;
 	f->next = link;
-	if (put_folder(l, f, e) || records_flush(l, e) ||
-	    l->store->ops->barrier(l->store, &ticket, e) ||
-	    l->store->ops->wait(l->store, ticket, e))
+	if (put_folder(l, f, e) || ledger_sync(l, e))
 		return -1;
 	step(l, "succeeded");
 	return drop_items(l, old, e);
@@ -869,8 +866,6 @@ int ledger_rebase(
 int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor *cursor,
     uint64_t limit, struct err *e)
 {
-	uint64_t ticket;
-
 	assert(f->open == 0);
 	step(l, "finish");
 	if (records_flush(l, e))
@@ -879,9 +874,7 @@ int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor
 	f->floor.text[0] = '\0';
 	f->finished = l->pass;
 	f->limit = limit;
-	if (put_folder(l, f, e) || records_flush(l, e) ||
-	    l->store->ops->barrier(l->store, &ticket, e) ||
-	    l->store->ops->wait(l->store, ticket, e))
+	if (put_folder(l, f, e) || ledger_sync(l, e))
 		return -1;
 	step(l, "finished");
 	return 0;
