@@ -79,7 +79,7 @@ class Replays(RecordCase):
                     stage.fill([Mail(name, text(name.encode("ascii", "replace").decode()), ["Werk", "$Forwarded"])])
                 _, path = self.recorded(stage)
                 found = pathlib.Path(path).read_text(encoding="utf-8")
-                for word in ("Kunden", "Maier", "Rechnung", "BB8EQ", "Werk", "quote"):
+                for word in ("Kunden", "Maier", "Rechnung", "BB8EQAQ4BDIENQRC", "Werk", "quote"):
                     self.assertNotIn(word, found)
                 self.assertIn("Gesendet", found)
                 self.check_replay(path)

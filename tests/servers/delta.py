@@ -542,7 +542,8 @@ class Times(Delta):
                                    "Work": "w1+\\seen+work w2+\\seen+work w3+\\seen+work"})
 
     def in_the_midst(self, which):
-        """While another folder is being copied, one that was looked at already is made anew."""
+        """While another folder is being copied, one that was looked at already is made anew; with one lane, for
+        with more its turn may have come in the same moment."""
         source, destination = self.prepared()
         order = ["/".join(case.levels_of(event["folder"])) for event in self.rest(source, destination).of("folder")]
         bulky, victim = order[0], [path for path in order if path != "INBOX"][-1]
@@ -553,7 +554,7 @@ class Times(Delta):
             with Program(source) as mail:
                 mail.add(bulky, *bulk)
                 mail.add(victim, new)
-            process = self.start(source, destination)
+            process = self.start(source, destination, "--lanes", "1")
             there = messages(destination, bulky)
             arrived = case.wait_until(lambda before=there: messages(destination, bulky) > before or process.poll() is not None)
             workers = case.children(process.pid)
