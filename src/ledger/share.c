@@ -15,10 +15,11 @@ int ledger_sync(struct ledger *l, struct err *e)
 		   : 0;
 }
 
-/* Flag sets that two lanes meet at once get a number from each: both mean the same. */
-static void number_apart(struct ledger *l, unsigned place, unsigned lanes)
+/* Flag sets that two lanes meet at once get a number from each: both mean the same. All count from the
+ * same SHARED number on, also who joins when others have given some out already. */
+static void number_apart(struct ledger *l, uint32_t shared, unsigned place, unsigned lanes)
 {
-	l->last_number += 1 + place - lanes; /* the next is LANES further */
+	l->last_number = shared + 1 + place - lanes; /* the next is LANES further */
 	l->stride = lanes;
 }
 
@@ -27,7 +28,8 @@ int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
 	assert(l->stride == 1 && lanes > 0);
 	if (ledger_sync(l, e))
 		return -1;
-	number_apart(l, 0, lanes);
+	l->shared_number = l->last_number;
+	number_apart(l, l->shared_number, 0, lanes);
 	return 0;
 }
 
@@ -43,7 +45,7 @@ int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
 		return -1;
 	}
 	l->pass = with->pass;
-	number_apart(l, ++with->joined, with->stride);
+	number_apart(l, with->shared_number, ++with->joined, with->stride);
 	*out = l;
 	return 0;
 }

@@ -712,6 +712,13 @@ class Courier(Server):
             commands.append((wrapped, {**environment, "IMAP_TLS": "1", "IMAP_TLS_REQUIRED": "0"}))
         return commands
 
+    def start(self):
+        """A lock names its process by a number, and a jail's numbers begin anew: of a killed one it seems alive, and
+        who wants the folder waits for minutes."""
+        for path in glob.glob(self._jail.path("/var/mail/*/Maildir/**/tmp/courier.lock"), recursive=True, include_hidden=True):
+            os.remove(path)
+        return super().start()
+
     def _configure(self):
         with open(self.certificate.bundle, encoding="ascii") as text:
             self._jail.write("/etc/courier/server.pem", text.read(), 0o600, (SERVICE, SERVICE))

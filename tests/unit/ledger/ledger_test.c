@@ -1441,8 +1441,11 @@ static void test_lanes_share_a_pass(void **state)
 		assert_int_equal(ledger_save_folder(lanes[0].ledger, f, &e), 0);
 	}
 	assert_int_equal(ledger_share(lanes[0].ledger, COUNT_OF(lanes), &e), 0);
-	for (size_t i = 1; i < COUNT_OF(lanes); i++)
+	for (size_t i = 1; i < COUNT_OF(lanes); i++) { /* one is at work before the next has joined */
 		join(&lanes[i], &lanes[0], folders[i]);
+		snprintf(flags, sizeof(flags), "early%u", (unsigned)i);
+		copy_one(&lanes[i], 9, flags);
+	}
 	for (unsigned round = 2; round < 6; round++)
 		for (size_t i = 0; i < COUNT_OF(lanes); i++) {
 			snprintf(flags, sizeof(flags), "\\Seen k%u", (unsigned)(round + i) % 4);
@@ -1452,6 +1455,8 @@ static void test_lanes_share_a_pass(void **state)
 		shut(&lanes[i]);
 	reopen(&lanes[0]);
 	expect_flags(&lanes[0], "INBOX", "1", "\\Seen");
+	expect_flags(&lanes[0], "Sent", "9", "early1");
+	expect_flags(&lanes[0], "Archive", "9", "early2");
 	for (unsigned round = 2; round < 6; round++)
 		for (size_t i = 0; i < COUNT_OF(folders); i++) {
 			snprintf(id, sizeof(id), "%u", round);
