@@ -192,6 +192,17 @@ struct placement {
 	const char *reason;
 };
 
+/* One of several folders to be made. */
+struct making {
+	char *const *parts;
+	size_t depth;
+	enum folder_role role;
+	bool subscribe;
+	bool there;      /* it need only be subscribed; raw is what to call it */
+	bool done;       /* out: it is there, and its subscription was asked for */
+	struct view raw; /* out, with done: what to call it; in the arena given */
+};
+
 /* ---- the session ---- */
 
 struct session_caps {
@@ -251,6 +262,9 @@ struct connector {
 	 * now on. Errors: folder-refused with the server's words. */
 	int (*make)(struct session *s, struct view from, char *const *parts, size_t depth,
 	    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw,
+	    struct err *e);
+	/* Try to make folders of one depth in one flight. Those that are not done are left to make(). */
+	int (*make_all)(struct session *s, struct making *folders, size_t count, struct arena *a,
 	    struct err *e);
 	/* A lower bound of this instant of the folder. */
 	int (*now)(struct session *s, const struct folder *f, struct cursor *out, struct err *e);

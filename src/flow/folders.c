@@ -124,10 +124,67 @@ static int rename_target(
 	return -1;
 }
 
+static bool is_subscribed_now(const struct name_map_entry *entry, const struct ledger_folder *m)
+{
+	return entry->source->subscribed && !m->subscribed;
+}
+
+/* Nothing is to be done but to make it, or to subscribe it where it is. */
+static bool is_plain(struct lane *l, const struct name_map_entry *entry, struct making *out)
+{
+	const struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+	const struct folder *there =
+	    mapping_find_path(&l->target_folders, entry->parts, entry->depth);
+
+	if (entry->attempt || m->renamed || m->lost || (there && !there->selectable))
+		return false;
+	*out = (struct making){.parts = entry->parts,
+	    .depth = entry->depth,
+	    .role = entry->source->role,
+	    .subscribe = is_subscribed_now(entry, m) && !(there && there->subscribed),
+	    .there = there != NULL,
+	    .raw = there ? there->raw : (struct view){0}};
+	return !there || out->subscribe;
+}
+
+static int remember_made(
+    struct lane *l, const struct name_map_entry *entry, const struct making *made, struct err *e)
+{
+	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
+
+	l->summary->folders_made += !made->there;
+	m->subscribed = m->subscribed || made->subscribe;
+	return ledger_set_target(l->ledger, m, entry->parts, entry->depth, made->raw, e);
+}
+
+/* All that can be made of this depth in one flight: MADE of the map's entries. What is not made so, for
+ * whatever reason, is made by itself. */
+static int make_flight(struct lane *l, size_t depth, bool *made, struct err *e)
+{
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	struct making *folders = arena_new(&scratch, l->map.count + 1, sizeof(*folders));
+	size_t *which = arena_new(&scratch, l->map.count + 1, sizeof(*which)), count = 0;
+
+	if (!l->to->make_all || l->sessions > 1 || l->options->dry_run || l->options->rebuild)
+		return 0; /* some name may have cost the link */
+	for (size_t i = 0; i < l->map.count; i++)
+		if (l->map.entries[i].depth == depth &&
+		    is_plain(l, &l->map.entries[i], &folders[count]))
+			which[count++] = i;
+	if (count && l->to->make_all(l->destination, folders, count, &l->map.arena, e))
+		return -1;
+	for (size_t i = 0; i < count; i++) {
+		made[which[i]] = folders[i].done;
+		if (folders[i].done && remember_made(l, &l->map.entries[which[i]], &folders[i], e))
+			return -1;
+	}
+	return 0;
+}
+
 static int make_folder(struct lane *l, struct name_map_entry *entry, struct err *e)
 {
 	struct ledger_folder *m = ledger_folder(l->ledger, entry->source->raw);
-	bool subscribe = entry->source->subscribed && !m->subscribed;
+	bool subscribe = is_subscribed_now(entry, m);
 	bool looks = l->options->dry_run || l->options->rebuild; /* nothing is made */
 	const struct folder *there;
 	struct view raw;
@@ -168,11 +225,16 @@ static bool is_lost(const struct lane *l, const struct name_map_entry *entry)
 /* Parents before children. */
 static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
 {
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	bool *made = arena_new(&scratch, l->map.count + 1, sizeof(*made));
+
+	if (make_flight(l, depth, made, e))
+		return -1;
 	for (size_t i = 0; i < l->map.count; i++) {
 		struct name_map_entry *entry = &l->map.entries[i];
 
 		if (entry->depth != depth || entry->attempt >= ATTEMPTS || is_lost(l, entry) ||
-		    !make_folder(l, entry, e))
+		    made[i] || !make_folder(l, entry, e))
 			continue;
 		if (e->scope != ERR_FOLDER) {
 			suspect(l, entry);

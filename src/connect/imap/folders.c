@@ -1,5 +1,5 @@
-/* folders.c - the folders of an IMAP account: namespaces, LIST with its ladder of fall-backs, CREATE,
- * RENAME and SUBSCRIBE. Raw names are kept exactly as the server said them and sent back so; people and
+/* folders.c - the folders of an IMAP account: namespaces, and LIST with its ladder of fall-backs. Beside
+ * make.c. Raw names are kept exactly as the server said them and sent back so; people and
  * the engine see paths of UTF-8 parts. Does not: decide which folder goes where (model/names). */
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,9 +168,6 @@ static void name_folder(struct imap *im, struct folder *f, struct arena *a, char
 
 /* ---- LIST ---- */
 
-#define FOLDERS_MAX 50000u
-#define NAMES_MAX (4u << 20) /* bytes of all their names */
-
 struct listing {
 	struct imap *im;
 	struct folder_list *out;
@@ -232,7 +229,7 @@ static struct folder *find_folder(const struct listing *to, struct view raw)
 	return f ? &l->folders[f - l->folders] : NULL;
 }
 
-static bool has_attribute(const struct imap_node *list, const char *name)
+bool imap_has_attribute(const struct imap_node *list, const char *name)
 {
 	for (const struct imap_node *n = list ? list->child : NULL; n; n = n->next)
 		if (view_is_nocase(imap_node_text(n), name))
@@ -242,7 +239,7 @@ static bool has_attribute(const struct imap_node *list, const char *name)
 
 /* Some servers send names without the quotes they need: several atoms, or one called NIL. Behind a
  * whole name nothing but a list may stand (RFC 5258). */
-static struct view listed_name(const struct imap_reader *reader, const struct imap_node *name)
+struct view imap_listed_name(const struct imap_reader *reader, const struct imap_node *name)
 {
 	bool bare = name && (name->kind == IMAP_NODE_NIL ||
 				(name->next && name->next->kind != IMAP_NODE_LIST));
@@ -254,7 +251,7 @@ static void take_list(struct listing *to, const struct imap_response *r)
 {
 	const struct imap_node *attributes = imap_node_at(r->args, 0);
 	struct view delimiter = imap_node_text(imap_node_at(r->args, 1));
-	struct view raw = listed_name(&to->im->reader, imap_node_at(r->args, 2));
+	struct view raw = imap_listed_name(&to->im->reader, imap_node_at(r->args, 2));
 	char split = delimiter.len ? delimiter.data[0] : '\0';
 	struct folder *f;
 
@@ -265,13 +262,13 @@ static void take_list(struct listing *to, const struct imap_response *r)
 		return;
 	f = find_folder(to, raw);
 	if (to->lsub) { /* \Noselect: not subscribed itself, only something below it */
-		if (f && !has_attribute(attributes, "\\Noselect"))
+		if (f && !imap_has_attribute(attributes, "\\Noselect"))
 			f->subscribed = true;
 		return;
 	}
 	if (!f) {
 		to->names += raw.len;
-		to->flood = to->out->count >= FOLDERS_MAX || to->names > NAMES_MAX;
+		to->flood = to->out->count >= IMAP_FOLDERS_MAX || to->names > IMAP_NAMES_MAX;
 		if (to->flood)
 			return;
 		f = folder_list_add(to->out);
@@ -520,219 +517,4 @@ int imap_list(struct session *s, struct folder_list *out, struct err *e)
 	if (result < 0)
 		return -1;
 	return !out->count ? no_folders(im, refused, e) : add_objects(im, out, e);
-}
-
-/* ---- CREATE and RENAME ---- */
-
-static int raw_name(
-    struct imap *im, struct buf *raw, char *const *parts, size_t depth, struct err *e)
-{
-	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-
-	if (depth > 1 || ascii_cmp_nocase(parts[0], "INBOX"))
-		buf_add_text(raw, im->prefix);
-	for (size_t i = 0; i < depth; i++) {
-		char *encoded;
-
-		if (i)
-			buf_add_char(raw, im->delimiter);
-		if (imap_utf7_encode(&encoded, &scratch, parts[i]) || buf_add_text(raw, encoded))
-			return err_set(e, CAUSE_FOLDER_REFUSED, ERR_FOLDER,
-			    "the folder name cannot be written in IMAP");
-	}
-	return 0;
-}
-
-/* Can a folder of exactly that name be used? STATUS, because LIST takes patterns, and some names
- * ("{7}") make Cyrus 3.6 crash as one. */
-static int folder_exists(struct imap *im, struct view raw, bool *exists, struct err *e)
-{
-	struct imap_command c;
-
-	imap_command_start(im, &c, "STATUS");
-	imap_command_add_string(im, &c, raw);
-	imap_command_add(&c, "(MESSAGES)");
-	*exists = !imap_run(im, &c, NULL, e);
-	return *exists || e->scope == ERR_FOLDER ? 0 : -1;
-}
-
-static int create(struct imap *im, struct view raw, enum folder_role role, struct err *e)
-{
-	const char *attribute = folder_role_attribute(role);
-	struct imap_command c;
-
-	imap_command_start(im, &c, "CREATE");
-	imap_command_add_string(im, &c, raw);
-	if (attribute && imap_has(im, CAP_CREATE_SPECIAL_USE)) {
-		imap_command_add(&c, "(USE (%s))", attribute);
-		if (!imap_run(im, &c, NULL, e))
-			return 0;
-		if (e->scope != ERR_FOLDER)
-			return -1;
-		imap_command_start(im, &c, "CREATE");
-		imap_command_add_string(im, &c, raw);
-	}
-	return imap_run(im, &c, NULL, e);
-}
-
-/* SUBSCRIBE or UNSUBSCRIBE: a subscription is not worth a folder, so a refusal is none. */
-static int subscribe_folder(struct imap *im, const char *verb, struct view raw, struct err *e)
-{
-	struct imap_command c;
-
-	imap_command_start(im, &c, verb);
-	imap_command_add_string(im, &c, raw);
-	if (!imap_run(im, &c, NULL, e))
-		return 0;
-	return e->scope == ERR_FOLDER ? 0 : -1;
-}
-
-/* The subscribed names at and below OLD. */
-struct subscriptions {
-	struct imap *im;
-	struct view old;
-	struct arena arena;
-	struct view *names;
-	size_t count, size, bytes;
-};
-
-static bool is_at_or_below(const struct imap *im, struct view name, struct view top)
-{
-	return name.len >= top.len && !memcmp(name.data, top.data, top.len) &&
-	       (name.len == top.len || (im->delimiter && name.data[top.len] == im->delimiter));
-}
-
-static int take_subscribed(void *arg, const struct imap_response *r, struct err *e)
-{
-	struct subscriptions *s = arg;
-	struct view name = listed_name(&s->im->reader, imap_node_at(r->args, 2));
-
-	(void)e;
-	if (!view_is_nocase(r->name, "LSUB") || !is_at_or_below(s->im, name, s->old) ||
-	    has_attribute(imap_node_at(r->args, 0), "\\Noselect") || s->count >= FOLDERS_MAX ||
-	    (s->bytes += name.len) > NAMES_MAX)
-		return 0;
-	if (s->count == s->size) {
-		s->size = s->size * 2 + 16;
-		s->names = mem_grow(s->names, s->size, sizeof(*s->names));
-	}
-	s->names[s->count++] = arena_copy(&s->arena, name);
-	return 0;
-}
-
-static int move_subscription(
-    struct imap *im, struct view name, size_t old_len, struct view to, struct err *e)
-{
-	struct buf moved AUTO(buf_free) = BUF_INIT(IMAP_LINE_MAX);
-
-	buf_add_view(&moved, to);
-	buf_add(&moved, name.data + old_len, name.len - old_len);
-	return subscribe_folder(im, "SUBSCRIBE", buf_view(&moved), e) ||
-		       subscribe_folder(im, "UNSUBSCRIBE", name, e)
-		   ? -1
-		   : 0;
-}
-
-static void subscriptions_free(struct subscriptions *s)
-{
-	free(s->names);
-	arena_free(&s->arena);
-}
-
-/* Names are subscribed, not folders (RFC 3501 §6.3.6): few servers take them along, and Cyrus forgets
- * them, so they are asked for before. LSUB "*", because a name is no pattern. */
-static int find_subscriptions(struct subscriptions *s, struct err *e)
-{
-	struct imap_command c;
-
-	if (!s->old.len)
-		return 0;
-	imap_command_start(s->im, &c, "LSUB \"\" \"*\"");
-	if (!imap_run(s->im, &c, &(struct imap_taker){.response = take_subscribed, .arg = s}, e))
-		return 0;
-	return e->scope == ERR_FOLDER ? 0 : -1;
-}
-
-static int move_subscriptions(struct subscriptions *s, struct view to, struct err *e)
-{
-	for (size_t i = 0; i < s->count; i++)
-		if (move_subscription(s->im, s->names[i], s->old.len, to, e))
-			return -1;
-	return 0;
-}
-
-/* RENAME of INBOX would move its messages and leave it (RFC 3501 §6.3.5). The selected folder may be
- * the one, or below it. */
-static int rename_folder(struct imap *im, struct view from, struct view to, struct err *e)
-{
-	struct imap_command c;
-
-	if (view_is_nocase(from, "INBOX"))
-		return err_set(e, CAUSE_FOLDER_REFUSED, ERR_FOLDER, "the INBOX cannot be renamed");
-	if (imap_unselect(im, e))
-		return -1;
-	buf_clear(&im->now_raw);
-	imap_command_start(im, &c, "RENAME");
-	imap_command_add_string(im, &c, from);
-	imap_command_add_string(im, &c, to);
-	return imap_run(im, &c, NULL, e);
-}
-
-/* CREATE or RENAME was refused: *done when things are so already. A folder that stands beside its new
- * name was not renamed. */
-static int was_made(struct imap *im, struct view from, struct view to, bool *done, struct err *e)
-{
-	bool left = false;
-
-	if (folder_exists(im, to, done, e) ||
-	    (*done && from.len && folder_exists(im, from, &left, e)))
-		return -1;
-	*done = *done && !left;
-	return 0;
-}
-
-static int make_folder(
-    struct imap *im, struct view from, struct view to, enum folder_role role, struct err *e)
-{
-	struct err refusal;
-	bool done = false;
-
-	if (!from.len && !create(im, to, role, &refusal))
-		return 0;
-	if (from.len && !rename_folder(im, from, to, &refusal)) {
-		if (!(im->quirks & QUIRK_RENAMES_NOTHING))
-			return 0;
-		err_set(
-		    &refusal, CAUSE_FOLDER_GONE, ERR_FOLDER, "there was no folder to be renamed");
-		refusal.side = im->at->side;
-	}
-	if (refusal.scope == ERR_FOLDER && was_made(im, from, to, &done, e))
-		return -1;
-	if (done)
-		return 0;
-	*e = refusal;
-	if (e->scope == ERR_FOLDER)
-		e->cause = CAUSE_FOLDER_REFUSED;
-	return -1;
-}
-
-int imap_make(struct session *s, struct view from, char *const *parts, size_t depth,
-    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
-{
-	struct imap *im = IMAP(s);
-	struct buf raw AUTO(buf_free) = BUF_INIT(4000);
-	struct subscriptions subscribed AUTO(subscriptions_free) = {.im = im};
-	struct view to;
-
-	if (raw_name(im, &raw, parts, depth, e))
-		return -1;
-	to = buf_view(&raw);
-	if (!view_eq(from, to)) /* else it is called so */
-		subscribed.old = from;
-	if (find_subscriptions(&subscribed, e) || make_folder(im, subscribed.old, to, role, e) ||
-	    move_subscriptions(&subscribed, to, e) ||
-	    (subscribe && subscribe_folder(im, "SUBSCRIBE", to, e)))
-		return -1;
-	*out_raw = arena_copy(a, to);
-	return 0;
 }

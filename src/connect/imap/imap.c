@@ -15,6 +15,7 @@ const struct connector imap_connector = {
     .close = imap_close,
     .list = imap_list,
     .make = imap_make,
+    .make_all = imap_make_all,
     .now = imap_now,
     .changes = imap_changes,
     .want = imap_want,

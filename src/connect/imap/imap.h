@@ -1,11 +1,12 @@
 /* imap.h - the rooms of the IMAP connector share this; nobody else includes it.
  *
  *   command.c  run one command                         login.c    greeting, TLS, login
- *   session.c  open, close, the selected folder        folders.c  list, make
+ *   session.c  open, close, the selected folder        folders.c  list
  *   facts.c    now, changes                            fetch.c    want, next, streams
  *   search.c   changes that tell nothing but ids       append.c   put, settle
  *   move.c     place, remove                           quirks.c   what odd servers need
  *   account.c  quota and keywords                      mark.c     flags
+ *   make.c     make, make_all
  *
  * Only UID commands are used, so untagged data never depends on message numbers. */
 #pragma once
@@ -20,7 +21,9 @@
 #define IMAP_LINE_MAX (1u << 20)   /* one response without bodies */
 #define IMAP_SET_MAX 900u          /* bytes of one UID set (RFC 2683 §3.2.1.5) */
 #define IMAP_HEADER_MAX (4u << 20) /* one header read for identification */
-#define IMAP_MECHANISM_SIZE 32u    /* of a SASL mechanism's name (RFC 4422 §3.1: 20 characters) */
+#define IMAP_FOLDERS_MAX 50000u
+#define IMAP_NAMES_MAX (4u << 20) /* bytes of all their names */
+#define IMAP_MECHANISM_SIZE 32u   /* of a SASL mechanism's name (RFC 4422 §3.1: 20 characters) */
 
 enum imap_capability {
 	CAP_STARTTLS = 1 << 0,
@@ -218,8 +221,16 @@ int imap_measure(struct imap *im, struct err *e);
 int imap_namespace(struct imap *im, struct err *e);
 int imap_take_namespace(struct imap *im, const struct imap_response *r);
 int imap_list(struct session *s, struct folder_list *out, struct err *e);
+/* In the answers of LIST and LSUB: one of the attributes; the name, as the server wrote it. */
+bool imap_has_attribute(const struct imap_node *list, const char *name);
+struct view imap_listed_name(const struct imap_reader *reader, const struct imap_node *name);
+
+/* ---- make.c ---- */
+
 int imap_make(struct session *s, struct view from, char *const *parts, size_t depth,
     enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e);
+int imap_make_all(
+    struct session *s, struct making *folders, size_t count, struct arena *a, struct err *e);
 
 /* ---- facts.c ---- */
 
