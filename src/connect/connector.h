@@ -89,6 +89,7 @@ struct window {
 	struct arena arena;  /* ids, reasons, msgids */
 	struct window *next; /* whoever has it queues it with this */
 	uint64_t ticket;     /* engine: durability of its intent */
+	uint64_t bytes;      /* engine: what it will hold, as announced */
 	bool alone;          /* into want: one item, to be handed over as a stream */
 	/* out of settle, for items AGAIN: */
 	bool split; /* because one of many was refused: put the halves */

@@ -28,12 +28,13 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
-	while (job->wanted < WANTED_AHEAD && !must_wait(job)) {
+	while (job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(job)) {
 		if (window_fill(l, job, &w, e))
 			return -1;
 		if (!w)
 			return 0;
 		job->wanted++;
+		job->wanted_bytes += w->bytes;
 		job->lonely = suspect_is(job, w->items[0].id);
 		if (l->from->want(l->source, w, e))
 			return -1;
@@ -58,6 +59,7 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 		if (!job->wanted)
 			return 0;
 		job->wanted--;
+		job->wanted_bytes -= *w ? (*w)->bytes : 0;
 		if (window_inspect(l, job, w, e))
 			return -1;
 	} while (!*w);
@@ -207,7 +209,7 @@ bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *acci
 	struct err ignored;
 	bool lent = false;
 
-	job->wanted = 0;
+	job->wanted = job->wanted_bytes = 0;
 	for (; l->source && (w = l->from->abandon(l->source)); lent = true) {
 		if (lost && accident->side == ERR_SOURCE)
 			suspect_note(job, w, ERR_SOURCE);

@@ -143,7 +143,7 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	l->progress.bytes_total += job->bytes_now - job->bytes_before;
 	job->todo_count = job->todo_next = job->change_count = job->doubted_count = 0;
 	job->gone_count = job->fact_count = job->refusal_count = 0;
-	job->wanted = 0;
+	job->wanted = job->wanted_bytes = 0;
 	job->planned = 0;
 	job->undecided = false;
 	job->vanished_count = 0;

@@ -18,8 +18,9 @@
 #define WINDOW_ITEMS 128u       /* most items of one window */
 #define WINDOW_BYTES (1u << 20) /* bytes it is filled to */
 #define WINDOW_MAX (4u << 20)   /* ceiling of its buffer */
-#define STREAM_FROM (1u << 20)  /* items of this size travel alone, as a stream */
-#define WANTED_AHEAD 3u         /* windows announced at the source */
+#define STREAM_FROM (3u << 20)  /* items of this size travel alone, as a stream */
+#define WANTED_AHEAD 4u         /* windows announced at the source, at most */
+#define WANTED_BYTES (4u << 20) /* ... unless they are as large already */
 #define PUT_AHEAD 2u            /* windows outstanding at the destination */
 #define CHECK_EVERY 8192u       /* items stored between two checks: bounds their memory */
 
@@ -120,7 +121,8 @@ struct folder_job {
 	size_t doubted_count;
 	struct refusal *refusals;
 	size_t refusal_count, refusal_size;
-	size_t wanted; /* windows announced and not read */
+	size_t wanted;         /* windows announced and not read, ... */
+	uint64_t wanted_bytes; /* and what is in them */
 	uint64_t stored_now, bytes_now;
 	uint64_t found_now;                   /* recognised at the destination */
 	uint64_t planned, planned_bytes;      /* at the last planning: to do */

@@ -161,6 +161,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 			break;
 		}
 	}
+	w->bytes = w->alone ? 0 : bytes;
 	if (w->count)
 		*out = w;
 	else
