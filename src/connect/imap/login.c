@@ -394,6 +394,18 @@ static int introduce(struct imap *im, struct err *e)
 	return 0;
 }
 
+/* Who tells in the OK of the login what may be done from now on need not be asked (RFC 3501 §7.2.1). */
+static bool told_with_login(struct imap *im)
+{
+	const struct imap_response *r = &im->reader.response;
+
+	if (r->kind != IMAP_TAGGED || r->status != IMAP_OK ||
+	    !view_is_nocase(r->code, "CAPABILITY"))
+		return false;
+	note_capabilities(im, r->code_args);
+	return im->caps || im->mechanism_count;
+}
+
 int imap_log_in(struct imap *im, struct err *e)
 {
 	bool preauth = false;
@@ -406,7 +418,7 @@ int imap_log_in(struct imap *im, struct err *e)
 		return -1;
 	if (!preauth && login(im, e))
 		return -1;
-	if (ask_capabilities(im, e) || introduce(im, e))
+	if ((!told_with_login(im) && ask_capabilities(im, e)) || introduce(im, e))
 		return -1;
 	if (!im->software[0])
 		snprintf(im->software, sizeof(im->software), "%.90s", im->greeting);
