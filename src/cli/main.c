@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
+#include "base/error.h"
 #include "cli/commands.h"
 
 /* A closed standard stream would be given to the first socket we open. */
@@ -36,5 +39,7 @@ int main(int argc, char **argv)
 {
 	fill_standard_streams();
 	protect_secrets();
+	if (sodium_init() < 0) /* chooses the fast ways of this processor, for all threads */
+		return cause_exit(CAUSE_BUG);
 	return commands_run(argc, argv);
 }
