@@ -74,6 +74,14 @@ unsigned long worker_stop_step(const char *role)
 	return strtoul(wish + len + 1, NULL, 10);
 }
 
+/* Tests want streams of smaller messages. */
+static uint64_t stream_from(void)
+{
+	const char *wish = getenv("GODWIT_TEST_STREAM");
+
+	return wish ? strtoull(wish, NULL, 10) : 0;
+}
+
 static void make_durable(struct worker *w)
 {
 	struct store *store = w->lines[0].store;
@@ -234,7 +242,8 @@ static struct flow_context context_of(struct line *l)
 	    .secret = ask_secret,
 	    .secret_arg = l,
 	    .watch = &l->watch,
-	    .record = l->worker->record};
+	    .record = l->worker->record,
+	    .stream_from = stream_from()};
 }
 
 static int copy(struct worker *w, const struct flow_options *options, const struct copy_options *o,

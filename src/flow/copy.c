@@ -13,14 +13,14 @@
 /* A stream is handed over when its first byte comes, and a server may work on several commands at
  * once: it is announced only when all before it has been read, or the order of the folder is lost.
  * What a link may die of is announced alone. */
-static bool must_wait(const struct folder_job *job)
+static bool must_wait(const struct lane *l, const struct folder_job *job)
 {
 	const struct todo *next;
 
 	if (!job->wanted || job->todo_next == job->todo_count)
 		return false;
 	next = &job->todo[job->todo_next];
-	return job->lonely || next->size >= STREAM_FROM || suspect_is(job, next->id);
+	return job->lonely || next->size >= lane_stream_from(l) || suspect_is(job, next->id);
 }
 
 /* Announce windows until enough are on their way. */
@@ -28,7 +28,7 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
-	while (job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(job)) {
+	while (job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(l, job)) {
 		if (window_fill(l, job, &w, e))
 			return -1;
 		if (!w)

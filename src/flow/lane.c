@@ -66,6 +66,11 @@ void lane_repaired(struct lane *l, const struct folder_job *job, struct view id,
 	lane_exception(l, job, CAUSE_REPAIRED, id, msgid, "%s", repair);
 }
 
+uint64_t lane_stream_from(const struct lane *l)
+{
+	return l->context->stream_from ? l->context->stream_from : STREAM_FROM;
+}
+
 uint64_t lane_max_size(const struct lane *l)
 {
 	uint64_t told = l->destination ? l->destination->caps.max_size : 0;

@@ -179,6 +179,8 @@ void lane_note(struct lane *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void lane_progress(struct lane *l);
 /* The largest item that can travel; 0 = no limit known. */
 uint64_t lane_max_size(const struct lane *l);
+/* Items of this many bytes travel alone. */
+uint64_t lane_stream_from(const struct lane *l);
 /* Refused for such a cause, would an item be put in other bytes? */
 bool lane_may_repair(const struct lane *l, enum cause cause);
 /* It was stored in other bytes than the source's: what was done to it. */

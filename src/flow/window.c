@@ -120,11 +120,12 @@ static int refuse_size(
 	return failed;
 }
 
-static bool fits(const struct window *w, uint64_t bytes, const struct todo *t)
+static bool fits(
+    const struct lane *l, const struct window *w, uint64_t bytes, const struct todo *t)
 {
 	if (!w->count)
 		return true;
-	return !w->alone && !t->alone && t->size < STREAM_FROM && w->count < WINDOW_ITEMS &&
+	return !w->alone && !t->alone && t->size < lane_stream_from(l) && w->count < WINDOW_ITEMS &&
 	       bytes + t->size <= WINDOW_BYTES;
 }
 
@@ -150,10 +151,10 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 			return window_free(&w), -1;
 		if (given_up)
 			continue;
-		if (!fits(w, bytes, t) || (w->count && suspect_is(job, t->id)))
+		if (!fits(l, w, bytes, t) || (w->count && suspect_is(job, t->id)))
 			break;
 		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
-		w->alone = t->size >= STREAM_FROM;
+		w->alone = t->size >= lane_stream_from(l);
 		w->items[w->count++] = item;
 		bytes += t->size;
 		if (t->alone || suspect_is(job, t->id)) {

@@ -39,6 +39,7 @@ FULL = ("IMAP4rev1 LITERAL+ SASL-IR ID NAMESPACE UIDPLUS MULTIAPPEND CONDSTORE E
 BARE = "IMAP4rev1 AUTH=PLAIN"
 TIMEOUT = float(os.environ.get("GODWIT_FAULT_TIMEOUT", "60"))     # of one run of godwit
 SETTLE = "0.2"
+os.environ["GODWIT_TEST_STREAM"] = "1000000"    # what travels as a stream need not be larger here
 EPOCH = 1500000000
 STOPPED, KILLED = 130, -signal.SIGKILL
 
