@@ -28,7 +28,8 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
-	while (job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(l, job)) {
+	while (
+	    job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(l, job)) {
 		if (window_fill(l, job, &w, e))
 			return -1;
 		if (!w)

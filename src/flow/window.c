@@ -120,8 +120,7 @@ static int refuse_size(
 	return failed;
 }
 
-static bool fits(
-    const struct lane *l, const struct window *w, uint64_t bytes, const struct todo *t)
+static bool fits(const struct lane *l, const struct window *w, uint64_t bytes, const struct todo *t)
 {
 	if (!w->count)
 		return true;
