@@ -610,18 +610,22 @@ static void tell_if_capped(const struct imap *im, const struct folder *f)
 }
 
 /* Open the folder for a sweep. A cursor will most likely hold, so that what came or changed since is asked
- * for in the same flight; where it does not, that answer is dropped. */
+ * for in the same flight; where it does not, that answer is dropped. So is everything, without a cursor,
+ * of a folder in which a listing counted messages. */
 static int open_for_sweep(
     struct sweep *w, const struct folder *f, const struct changes_ask *ask, struct err *e)
 {
 	uint64_t uidvalidity, uidnext, modseq;
 	bool gone = ask->gone && w->im->qresync;
 	char set[SWEEP_SET], modifier[80] = "";
+	bool whole = !ask->since || !ask->since->text[0];
 
-	if (ask->only_ids || !ask->since ||
-	    imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq))
+	if (ask->only_ids || (whole && !f->messages) ||
+	    (!whole && imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq)))
 		return imap_select(w->im, f->raw, false, true, e);
-	if (ask->only_new) {
+	if (whole) {
+		sweep_set(set, 1, false);
+	} else if (ask->only_new) {
 		sweep_set(set, uidnext, false);
 	} else if (modseq && imap_has(w->im, CAP_CONDSTORE)) {
 		sweep_set(set, 1, gone);
