@@ -254,6 +254,9 @@ struct connector {
 	/* A session on one account, login proven by a command that needs it. */
 	int (*open)(struct session **s, const struct endpoint *at, const struct connect_env *env,
 	    struct err *e);
+	/* The session, opened by another thread that is done with it, lives on in this environment. NULL: to
+	 * open one takes no time, so that no thread does. */
+	void (*adopt)(struct session *s, const struct connect_env *env);
 	/* Says goodbye if that is quick. NULL inside is fine. OUT (may be NULL): what it cost in all. */
 	void (*close)(struct session **s, struct session_stats *out);
 	/* All folders, with roles by attribute only. */

@@ -20,7 +20,7 @@
 
 #define TICK_MS 100
 
-/* One lane's way to us. */
+/* A thread's way to us. */
 struct line {
 	struct channel *channel;     /* NULL: the lane has ended */
 	struct store_server *server; /* NULL: the job has no store */
@@ -33,7 +33,7 @@ struct controller {
 	struct job_summary *summary;
 	struct store *store; /* NULL: the job has none */
 	struct waitset *waits;
-	struct line lines[LANES_MAX]; /* what concerns the whole job passes over the first */
+	struct line lines[LINES_MAX]; /* what concerns the whole job passes over the first */
 	size_t count;
 	struct buf frame;
 	pid_t worker;
@@ -363,10 +363,10 @@ static int judge_worker(struct controller *c, int served, struct err *e)
 static int run_worker(
     struct controller *c, enum job_kind job, const struct copy_options *options, struct err *e)
 {
-	int fds[LANES_MAX], served;
+	int fds[LINES_MAX], served;
 
 	/* what a recorder hears must have happened in that order */
-	c->count = job == JOB_COPY && options->record < 0 ? options->lanes : 1;
+	c->count = job == JOB_COPY && options->record < 0 ? 2 * options->lanes : 1;
 	if (worker_start(&c->worker, fds, c->count, job, options, e))
 		return -1;
 	waitset_new(&c->waits, -1);
@@ -375,7 +375,7 @@ static int run_worker(
 
 		*line = (struct line){0};
 		channel_new(&line->channel, fds[i], c->waits);
-		if (c->store)
+		if (c->store && (i < c->count / 2 || c->count == 1)) /* openers have none */
 			store_server_new(&line->server, c->store, line->channel);
 	}
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);

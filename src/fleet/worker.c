@@ -27,7 +27,8 @@
 
 struct worker;
 
-/* What one lane has of its own: the way to the controller, and all that waits beside it. */
+/* What a thread has of its own: the way to the controller, and all that waits beside it. The first half is
+ * the lanes', the other half their openers'; a job without lanes has one. */
 struct line {
 	struct worker *worker;
 	struct channel *channel;
@@ -190,6 +191,11 @@ static int take_other(void *arg, uint8_t type, struct view payload, struct err *
 		   : 0;
 }
 
+static bool is_of_first_lane(const struct line *l)
+{
+	return l == l->worker->lines || l == l->worker->lines + l->worker->count / 2;
+}
+
 static int ask_secret(
     void *arg, enum err_side side, enum secret_need need, struct buf *out, struct err *e)
 {
@@ -198,7 +204,7 @@ static int ask_secret(
 	uint8_t type;
 	int failed = 0;
 
-	if (need == SECRET_WAS_REFUSED && l != l->worker->lines)
+	if (need == SECRET_WAS_REFUSED && !is_of_first_lane(l))
 		return err_set(e, CAUSE_LOGIN, ERR_MAILBOX, /* nobody is asked for another */
 		    "a further login was refused");
 	buf_clear(&l->frame);
@@ -249,23 +255,28 @@ static struct flow_context context_of(struct line *l)
 static int copy(struct worker *w, const struct flow_options *options, const struct copy_options *o,
     struct err *e)
 {
-	struct flow_context contexts[LANES_MAX];
+	struct flow_context contexts[LINES_MAX];
+	size_t lanes = w->count > 1 ? w->count / 2 : 1;
 	struct ledger_hook hook = {take_step, w};
 
 	if (o->keep_originals && originals_open(&w->originals, o->keep_originals, e))
 		return -1;
-	for (size_t i = 0; i < w->count; i++) {
+	for (size_t i = 0; i < lanes; i++) {
 		struct line *l = &w->lines[i];
 
 		if (store_remote_open(&l->store, l->channel, take_other, l, e))
 			return -1;
 		contexts[i] = context_of(l);
+		if (w->count > lanes) {
+			contexts[lanes + i] = context_of(&w->lines[lanes + i]);
+			contexts[i].opener = &contexts[lanes + i];
+		}
 		contexts[i].keep = o->keep_originals ? keep_original : NULL;
 		contexts[i].keep_arg = w;
 	}
 	contexts[0].hook = &hook;
 	contexts[0].helpers = contexts + 1;
-	contexts[0].helper_count = w->count - 1;
+	contexts[0].helper_count = lanes - 1;
 	return flow_copy(&w->summary.copy, options, &contexts[0], e);
 }
 
@@ -346,7 +357,7 @@ static void close_line(struct line *l)
 static _Noreturn void worker_main(
     const int *fds, size_t count, enum job_kind job, const struct copy_options *options)
 {
-	struct line lines[LANES_MAX] = {0};
+	struct line lines[LINES_MAX] = {0};
 	struct worker w = {.lines = lines,
 	    .count = count,
 	    .stop_at = worker_stop_step("worker"),
@@ -382,9 +393,9 @@ int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
     const struct copy_options *options, struct err *e)
 {
 	pid_t parent = getpid(), child;
-	int ends[LANES_MAX][2], own[LANES_MAX];
+	int ends[LINES_MAX][2], own[LINES_MAX];
 
-	assert(count >= 1 && count <= LANES_MAX);
+	assert(count >= 1 && count <= LINES_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends[i])) {
 			int error = errno;

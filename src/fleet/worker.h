@@ -5,9 +5,11 @@
 
 #include "fleet/fleet.h"
 
+#define LINES_MAX (2 * LANES_MAX)
+
 /* Fork a worker for this job. Only a copy has a store at the controller's end. *PID and the controller's
- * ends of COUNT socketpairs, one a lane, are the caller's. What concerns the whole job passes over the
- * first. The worker never returns from here; it ends when it is done, on SIGTERM in order, and when the
+ * ends of COUNT socketpairs are the caller's: one; or one a lane, and behind those one a lane for whoever
+ * opens its source. What concerns the whole job passes over the first. The worker never returns from here; it ends when it is done, on SIGTERM in order, and when the
  * controller goes. */
 int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
     const struct copy_options *options, struct err *e);

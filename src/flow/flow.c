@@ -15,63 +15,6 @@
 
 /* ---- links ---- */
 
-static int open_one(struct lane *l, const struct connector *c, struct session **s,
-    const struct endpoint *at, char *software, size_t size, struct err *e)
-{
-	if (*s)
-		return 0;
-	if (c->open(s, at, &l->env, e))
-		return -1;
-	snprintf(software, size, "%s", (*s)->caps.software);
-	return 0;
-}
-
-int flow_connect(struct lane *l, struct err *e)
-{
-	struct copy_summary *sum = l->summary;
-
-	if (l->source && l->destination)
-		return 0;
-	if (!l->connected_once) {
-		l->progress.phase = COPY_CONNECTING;
-		lane_progress(l);
-	}
-	/* the destination first: its limit bounds what the source may send */
-	if (open_one(l, l->to, &l->destination, l->options->destination, sum->destination_software,
-		sizeof(sum->destination_software), e))
-		return -1;
-	l->env.max_item = lane_max_size(l);
-	if (open_one(l, l->from, &l->source, l->options->source, sum->source_software,
-		sizeof(sum->source_software), e))
-		return -1;
-	sum->reconnects += l->connected_once;
-	l->connected_once = true;
-	l->sessions++;
-	l->connected_at = clock_ms();
-	return 0;
-}
-
-static void disconnect(struct lane *l, struct folder_job *job)
-{
-	struct session_stats from = {0}, to = {0};
-
-	if (job)
-		copy_abandon(l, job, NULL);
-	if (l->source)
-		l->from->close(&l->source, &from);
-	if (l->destination)
-		l->to->close(&l->destination, &to);
-	l->summary->source_bytes_in += from.bytes_in;
-	l->summary->source_waits += from.waits;
-	l->summary->destination_bytes_out += to.bytes_out;
-	l->summary->destination_waits += to.waits;
-}
-
-void flow_disconnect(struct lane *l)
-{
-	disconnect(l, NULL);
-}
-
 /* After an error of scope link: may it be tried again? Then wait as long as is due. */
 static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct err *e)
 {
@@ -80,7 +23,7 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 
 	l->throttled = l->throttled || e->cause == CAUSE_THROTTLED;
 	if (e->scope == ERR_LINK)
-		disconnect(l, job);
+		flow_disconnect(l, job);
 	if (delay_s < 0)
 		return -1;
 	mend_note(note, e, delay_s);
@@ -200,7 +143,7 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 		lent = copy_abandon(l, job, e); /* receipts that came count as progress */
 		if (e->scope <= ERR_FOLDER) {
 			if (lent)
-				disconnect(l, job);
+				flow_disconnect(l, job);
 			if (!is_reset(job, e))
 				return fail_job(l, job, e);
 			job->suspect_count = 0; /* ids that meant others */
@@ -212,14 +155,14 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 		if (tries == LINK_TRIES - 1 && l->source && l->destination &&
 		    e->scope == ERR_LINK) {
 			/* logging in works, this folder does not: the others may */
-			disconnect(l, job);
+			flow_disconnect(l, job);
 			return fail_job(l, job, e);
 		}
 		if (mend(l, job, &tries, e))
 			break;
 		restart_job(l, job);
 	}
-	disconnect(l, job);
+	flow_disconnect(l, job);
 	return -1;
 }
 
@@ -441,7 +384,7 @@ int flow_open_lane(struct lane *l, const struct flow_options *options,
 
 void flow_close_lane(struct lane *l)
 {
-	disconnect(l, NULL);
+	flow_disconnect(l, NULL);
 	for (size_t i = 0; i < l->job_count; i++)
 		folders_job_free(&l->jobs[i]);
 	free(l->jobs);

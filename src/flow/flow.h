@@ -51,6 +51,9 @@ struct flow_context {
 	 * gets what they are called. NULL = they are not kept. */
 	int (*keep)(void *arg, struct view original, char *name, struct err *e);
 	void *keep_arg;
+	/* For a source that is opened beside the destination: waits, secret_arg and watch->arg of its own.
+	 * NULL = it is opened behind it. */
+	const struct flow_context *opener;
 	/* Of further lanes, each with all of the above of its own; what they call runs in their threads. */
 	const struct flow_context *helpers;
 	size_t helper_count;

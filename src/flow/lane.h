@@ -161,12 +161,16 @@ bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *acci
 int flow_open_lane(struct lane *l, const struct flow_options *options,
     const struct flow_context *context, struct ledger *older, struct err *e);
 void flow_close_lane(struct lane *l);
-int flow_connect(struct lane *l, struct err *e);
-void flow_disconnect(struct lane *l);
 /* One folder to its end, through all troubles that are its own. -1 = the lane cannot go on. */
 int flow_job(struct lane *l, struct folder_job *job, struct err *e);
 /* Another lane has begun it: what follows starts from what that one has left. */
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
+
+/* ---- links.c ---- */
+/* Open what is not open. */
+int flow_connect(struct lane *l, struct err *e);
+/* JOB (may be NULL) gives up what it has lent. */
+void flow_disconnect(struct lane *l, struct folder_job *job);
 
 /* ---- lanes.c ---- */
 /* All jobs, by as many lanes as pay. */

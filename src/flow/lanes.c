@@ -163,7 +163,7 @@ static void *help(void *arg)
 		lane_note(&h->lane, "one connection fewer: %s", h->err.text);
 	else if (h->failed)
 		end_list(h->crew);
-	flow_disconnect(&h->lane);
+	flow_disconnect(&h->lane, NULL);
 	return NULL;
 }
 

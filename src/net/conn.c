@@ -220,6 +220,13 @@ void conn_over(
 	*out = c;
 }
 
+void conn_move(struct conn *c, struct waitset *ws)
+{
+	waitset_remove(c->ws, &c->waiter);
+	c->ws = ws;
+	waitset_add(ws, &c->waiter);
+}
+
 void conn_close(struct conn **conn)
 {
 	struct conn *c = *conn;

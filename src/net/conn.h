@@ -57,6 +57,8 @@ int conn_open(
  * handshake is done; target->tls says whether LAYER is encrypted. Cannot fail. */
 void conn_over(
     struct conn **out, struct waitset *ws, struct layer *layer, const struct conn_target *target);
+/* From now on it waits in WS: for one that was opened by another thread, which is done with it. */
+void conn_move(struct conn *c, struct waitset *ws);
 /* NULL is fine. Pending output is dropped: callers flush first where it matters. */
 void conn_close(struct conn **c);
 

@@ -12,6 +12,7 @@ static struct window *imap_abandon(struct session *s)
 const struct connector imap_connector = {
     .scheme = "imap",
     .open = imap_open,
+    .adopt = imap_adopt,
     .close = imap_close,
     .list = imap_list,
     .make = imap_make,

@@ -198,6 +198,7 @@ int imap_log_in(struct imap *im, struct err *e);
 
 int imap_open(
     struct session **s, const struct endpoint *at, const struct connect_env *env, struct err *e);
+void imap_adopt(struct session *s, const struct connect_env *env);
 void imap_close(struct session **s, struct session_stats *out);
 
 /* Open a folder for reading (EXAMINE) or writing (SELECT), unless it is open so already.

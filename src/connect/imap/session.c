@@ -87,6 +87,14 @@ int imap_open(
 	return 0;
 }
 
+void imap_adopt(struct session *s, const struct connect_env *env)
+{
+	struct imap *im = IMAP(s);
+
+	im->env = *env;
+	conn_move(im->conn, env->waits);
+}
+
 /* LOGOUT is sent but not waited for: all that matters was confirmed before. */
 void imap_close(struct session **s, struct session_stats *out)
 {
