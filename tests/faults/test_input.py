@@ -776,6 +776,8 @@ class Secrets(Case):
         seen = {}
 
         def look(session, command):
+            while not stage.process:        # it may be here before we have heard that it was started
+                time.sleep(0.001)
             pid = stage.process.pid
             children = open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii").read().split()
             for each in [str(pid)] + children:
