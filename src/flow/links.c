@@ -34,6 +34,7 @@ static void begin_opening(struct opening *o, struct lane *l)
 	o->env.waits = beside->waits;
 	o->env.secret_arg = beside->secret_arg;
 	o->env.note_arg = beside->watch->arg;
+	waitset_let_cancel(beside->waits, true);
 	o->running = !pthread_create(&o->thread, NULL, open_beside, o);
 }
 
@@ -44,7 +45,10 @@ static int end_opening(struct opening *o, bool wanted, struct err *e)
 
 	if (!o->running)
 		return 0;
+	if (!wanted)
+		waitset_cancel(o->env.waits);
 	pthread_join(o->thread, NULL);
+	waitset_let_cancel(o->env.waits, false);
 	if (!wanted) {
 		if (o->session)
 			l->from->close(&o->session, NULL);

@@ -12,23 +12,40 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define BELLS 2
 
 struct waitset {
 	struct waiter *first;
 	size_t count;
-	int stop_fd;
+	int bells[BELLS];   /* the stop bell, and one that waitset_cancel() rings */
 	bool moving;        /* ready() is running: it must not wait itself */
-	struct pollfd *fds; /* [0] the bell, then one for each waiter, in list order */
+	struct pollfd *fds; /* the bells, then one for each waiter, in list order */
 	size_t size;
 };
 
 void waitset_new(struct waitset **ws, int stop_fd)
 {
 	struct waitset *new = NEW(struct waitset);
-	new->stop_fd = stop_fd;
+	new->bells[0] = stop_fd;
+	new->bells[1] = -1;
 	new->size = 8;
 	new->fds = mem_new(new->size, sizeof(*new->fds));
 	*ws = new;
+}
+
+void waitset_let_cancel(struct waitset *ws, bool let)
+{
+	if (ws->bells[1] >= 0)
+		close(ws->bells[1]);
+	ws->bells[1] = let ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+}
+
+void waitset_cancel(struct waitset *ws)
+{
+	eventfd_write(ws->bells[1], 1);
 }
 
 void waitset_free(struct waitset **ws)
@@ -36,6 +53,7 @@ void waitset_free(struct waitset **ws)
 	if (!*ws)
 		return;
 	assert(!(*ws)->first);
+	waitset_let_cancel(*ws, false);
 	free((*ws)->fds);
 	free(*ws);
 	*ws = NULL;
@@ -47,7 +65,7 @@ void waitset_add(struct waitset *ws, struct waiter *w)
 	w->next = ws->first;
 	ws->first = w;
 	ws->count++;
-	if (ws->count + 1 > ws->size) {
+	if (ws->count + BELLS > ws->size) {
 		ws->size *= 2;
 		ws->fds = mem_grow(ws->fds, ws->size, sizeof(*ws->fds));
 	}
@@ -75,7 +93,8 @@ static bool waitset_ask(struct waitset *ws)
 {
 	bool pending = false;
 	struct pollfd *p = ws->fds;
-	*p++ = (struct pollfd){.fd = ws->stop_fd, .events = POLLIN};
+	for (size_t i = 0; i < BELLS; i++)
+		*p++ = (struct pollfd){.fd = ws->bells[i], .events = POLLIN};
 	for (struct waiter *w = ws->first; w; w = w->next) {
 		short wants = w->wants(w);
 		*p++ = (struct pollfd){.fd = wants ? w->fd(w) : -1, .events = wants};
@@ -98,9 +117,9 @@ static int poll_timeout(int64_t deadline)
 static int waitset_poll(struct waitset *ws, int64_t deadline, struct err *e)
 {
 	bool pending = waitset_ask(ws);
-	int n = poll(ws->fds, ws->count + 1, pending ? 0 : poll_timeout(deadline));
+	int n = poll(ws->fds, ws->count + BELLS, pending ? 0 : poll_timeout(deadline));
 	while (n < 0 && errno == EINTR)
-		n = poll(ws->fds, ws->count + 1, pending ? 0 : poll_timeout(deadline));
+		n = poll(ws->fds, ws->count + BELLS, pending ? 0 : poll_timeout(deadline));
 	if (n >= 0)
 		return 0;
 	int cause = errno;
@@ -112,7 +131,7 @@ static int waitset_poll(struct waitset *ws, int64_t deadline, struct err *e)
 static int waitset_move(struct waitset *ws)
 {
 	int moved = 0;
-	const struct pollfd *p = ws->fds + 1;
+	const struct pollfd *p = ws->fds + BELLS;
 	ws->moving = true;
 	for (struct waiter *w = ws->first; w; w = w->next, p++) {
 		if (!p->revents && !waiter_is_pending(w))
@@ -129,7 +148,7 @@ int waitset_wait(struct waitset *ws, int64_t deadline, struct err *e)
 	assert(!ws->moving);
 	if (waitset_poll(ws, deadline, e))
 		return -1;
-	if (ws->fds[0].revents)
+	if (ws->fds[0].revents || ws->fds[1].revents)
 		return err_stopped(e);
 	return waitset_move(ws);
 }

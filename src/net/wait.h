@@ -27,6 +27,10 @@ struct waitset;
 
 /* STOP_FD becomes readable when this lane shall stop; -1 = never. Not owned, never read from. */
 void waitset_new(struct waitset **ws, int stop_fd);
+/* LET: from now on waitset_cancel(), and nothing else, may be called by another thread: every wait ends
+ * as if the stop bell had rung. Not LET: that is over, and forgotten. */
+void waitset_let_cancel(struct waitset *ws, bool let);
+void waitset_cancel(struct waitset *ws);
 /* All waiters must have been removed. */
 void waitset_free(struct waitset **ws);
 void waitset_add(struct waitset *ws, struct waiter *w);

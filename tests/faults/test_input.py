@@ -179,6 +179,15 @@ class Unreachable(Ends):
             self.then(stage)
         self.each(one, side=self.SIDES)
 
+    def test_one_refuses_one_never_speaks(self):
+        """Who cannot log in at one side is told so at once, whatever the other one does meanwhile."""
+        stage = self.stage(mails(3))
+        stage.source.script("on CONNECT 1: silent")
+        stage.destination.world.account().password = "another"
+        run = stage.copy("--timeout", "20")
+        self.check_error(run, 12, self.host(stage, "destination"), stage.user)
+        self.assertLess(run.seconds, 10, "it waited for the other one")
+
     def test_not_imap(self):
         """Another service, or noise."""
         greetings = (b"220 mail.example.org ESMTP\r\n", b"+OK POP3 ready\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n",

@@ -64,7 +64,7 @@ LIBRARIES = {
     "jansson.h": "cli/jsonline.h",
     "utf8proc.h": "model repair cli",
     "sodium.h": "model repair wire connect/scrub.c connect/scrub.h connect/maildir ledger fleet cli",
-    "pthread.h": "net/resolve.c flow/lanes.c",
+    "pthread.h": "net/resolve.c flow/lanes.c flow/links.c",
     "netdb.h": "net",
     "netinet/": "net",
     "poll.h": "net cli",

@@ -187,6 +187,22 @@ static void test_sleep_moves_bytes_meanwhile(void **state)
 	assert_true(t->ends[0].calls > 1);
 }
 
+static void test_cancelled(void **state)
+{
+	struct table *t = *state;
+	struct err e;
+
+	waitset_let_cancel(t->ws, true);
+	assert_int_equal(waitset_pump(t->ws, &e), 0);
+	waitset_cancel(t->ws);
+	assert_int_equal(waitset_wait(t->ws, -1, &e), -1);
+	assert_int_equal(e.cause, CAUSE_STOPPED);
+	waitset_let_cancel(t->ws, false);
+	assert_int_equal(waitset_pump(t->ws, &e), 0);
+	waitset_let_cancel(t->ws, true); /* the old ringing is forgotten */
+	assert_int_equal(waitset_pump(t->ws, &e), 0);
+}
+
 static void test_without_bell_and_with_many(void **state)
 {
 	(void)state;
@@ -219,6 +235,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_who_wants_nothing_is_left_alone, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_pending_is_not_slept_over, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_bell_wins_and_goes_on_ringing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_cancelled, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sleep_moves_bytes_meanwhile, setup, teardown),
 	    cmocka_unit_test(test_without_bell_and_with_many),
