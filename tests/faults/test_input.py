@@ -426,6 +426,19 @@ class Names(Case):
         self.assertEqual(run.code, 0, str(run))
         self.assertTrue(run.causes().get("folder-renamed"), str(run))
 
+    def test_subscribed_where_they_are(self):
+        """Folders that the destination has are subscribed, over the one link."""
+        def one(variant):
+            names = ("Plain", "quo\"te", "Zed")
+            stage = self.stage(mails(2), destination=dict(caps(variant), folder=list(names)))
+            for name in names:
+                stage.source.add(name, text(name), [], EPOCH)
+            stage.source.world.account().subscribed.update(names)
+            self.check_exact(stage, stage.copy())
+            self.assertEqual(stage.destination.world.account().subscribed, set(names))
+            self.assertEqual(stage.destination.count("LOGIN") + stage.destination.count("AUTHENTICATE"), 1, "the link was lost")
+        self.each(one, variant=("full", "bare"))
+
     def test_no_inferiors(self):
         self.copy(("Up", "Up/Down", "Up/Down/Deep"), None, {"no_inferiors": True})
 

@@ -264,6 +264,18 @@ static struct imap_command *flight_add(struct flight *f, const char *verb, struc
 	return c;
 }
 
+/* The last one goes out. A literal that must be asked for cannot wait in line: that folder is left. */
+static int flight_send(struct flight *f, struct err *e)
+{
+	struct imap_command *c = &f->commands[f->count - 1];
+
+	if (!c->asks)
+		return imap_command_send(f->im, c, e);
+	f->folders[--f->count]->done = false;
+	imap_command_free(c);
+	return 0;
+}
+
 static int send_creates(struct flight *f, struct making *folders, size_t count, struct err *e)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -276,7 +288,7 @@ static int send_creates(struct flight *f, struct making *folders, size_t count, 
 		c = flight_add(f, "CREATE", m);
 		if (attribute && imap_has(f->im, CAP_CREATE_SPECIAL_USE))
 			imap_command_add(c, "(USE (%s))", attribute);
-		if (imap_command_send(f->im, c, e))
+		if (flight_send(f, e))
 			return -1;
 	}
 	return flight_land(f, e);
@@ -284,10 +296,13 @@ static int send_creates(struct flight *f, struct making *folders, size_t count, 
 
 static int send_subscribes(struct flight *f, struct making *folders, size_t count, struct err *e)
 {
-	for (size_t i = 0; i < count; i++)
-		if (folders[i].done && folders[i].subscribe &&
-		    imap_command_send(f->im, flight_add(f, "SUBSCRIBE", &folders[i]), e))
+	for (size_t i = 0; i < count; i++) {
+		if (!folders[i].done || !folders[i].subscribe)
+			continue;
+		flight_add(f, "SUBSCRIBE", &folders[i]);
+		if (flight_send(f, e))
 			return -1;
+	}
 	return flight_land(f, e);
 }
 
