@@ -185,6 +185,7 @@ int look_folder(struct lane *l, struct folder_job *job, struct err *e)
 
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
+	struct cursor cursor;
 	bool early = job->looked; /* with all other folders, before the first of them was copied */
 
 	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
@@ -199,7 +200,8 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    gone_folder(l, job, e) ||          /* what is not at the source any more */
 	    check_standing(l, job, e))         /* what older passes could not copy */
 		return -1;
-	return ledger_finish(l->ledger, job->memory, &job->told.cursor, lane_max_size(l), e);
+	cursor = job->cursor_stays ? job->memory->cursor : job->told.cursor;
+	return ledger_finish(l->ledger, job->memory, &cursor, lane_max_size(l), e);
 }
 
 /* The receipts that did come are believed; the rest stays in doubt. */

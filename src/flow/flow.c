@@ -88,7 +88,7 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->gone_count = job->fact_count = job->refusal_count = 0;
 	job->wanted = job->wanted_bytes = 0;
 	job->planned = 0;
-	job->undecided = false;
+	job->undecided = job->cursor_stays = false;
 	job->vanished_count = 0;
 	job->looked = false;
 }

@@ -137,7 +137,7 @@ static int ask_source(struct removal *r, struct err *e)
 		if (!r->here[i])
 			r->rows[kept++] = r->rows[i];
 	if (kept < r->count)
-		r->job->told.cursor = r->job->memory->cursor;
+		r->job->cursor_stays = true;
 	r->count = kept;
 	return 0;
 }

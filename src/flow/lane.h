@@ -101,6 +101,7 @@ struct folder_job {
 	struct ledger_folder *memory;
 	struct cursor floor; /* the destination's now() before anything of this job was put */
 	struct changes_told told;
+	bool cursor_stays; /* the next pass must be told again what this one was */
 	struct todo *todo;
 	size_t todo_count, todo_size, todo_next;
 	struct window *retry; /* put again with the bytes in hand */

@@ -448,7 +448,7 @@ static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen
 	    "the source counts %llu messages in the folder and lists %llu",
 	    (unsigned long long)total, (unsigned long long)seen);
 	l->summary->not_copied += total - seen;
-	job->told.cursor = job->memory->cursor;
+	job->cursor_stays = true;
 }
 
 /* ---- what has gone ---- */

@@ -18,6 +18,8 @@
 
 #include "model/identity.h"
 
+#define LOOKS 3 /* at a folder that counts more than it tells */
+
 struct thing {
 	struct view id;
 	struct identity identity;
@@ -90,7 +92,9 @@ static int by_header(const void *a, const void *b)
 	return order ? order : view_cmp_natural(x->id, y->id);
 }
 
-static int gather(const struct connector *c, struct session *s, const struct folder *f,
+/* All that is there. Who counts more than it tells is asked again: what is not told would be taken for
+ * gone, and be copied a second time when it is. */
+static int gather_facts(const struct connector *c, struct session *s, const struct folder *f,
     struct things *out, struct cursor *cursor, struct err *e)
 {
 	struct changes_ask ask = {.identity = true};
@@ -98,20 +102,34 @@ static int gather(const struct connector *c, struct session *s, const struct fol
 	struct changes_told told;
 	size_t kept = 0;
 
-	if (c->changes(s, f, &ask, &sink, &told, e))
-		return -1;
-	if (out->count)
-		qsort(out->list, out->count, sizeof(*out->list), by_id);
-	for (size_t i = 0; i < out->count; i++) /* one told twice is one */
-		if (!kept || by_id(&out->list[i], &out->list[kept - 1]))
-			out->list[kept++] = out->list[i];
+	for (int look = 0; look < LOOKS && (!look || kept < told.total); look++) {
+		out->count = kept = 0;
+		if (c->changes(s, f, &ask, &sink, &told, e))
+			return -1;
+		if (out->count)
+			qsort(out->list, out->count, sizeof(*out->list), by_id);
+		for (size_t i = 0; i < out->count; i++) /* one told twice is one */
+			if (!kept || by_id(&out->list[i], &out->list[kept - 1]))
+				out->list[kept++] = out->list[i];
+	}
 	out->count = kept;
+	*cursor = told.cursor;
+	return 0;
+}
+
+static int gather(const struct connector *c, struct session *s, const struct folder *f,
+    struct things *out, struct cursor *cursor, struct err *e)
+{
+	size_t kept;
+
+	if (gather_facts(c, s, f, out, cursor, e))
+		return -1;
+	kept = out->count;
 	out->by_header = arena_new(out->arena, kept + 1, sizeof(struct thing *));
 	for (size_t i = 0; i < kept; i++)
 		out->by_header[i] = &out->list[i];
 	if (kept)
 		qsort(out->by_header, kept, sizeof(struct thing *), by_header);
-	*cursor = told.cursor;
 	return 0;
 }
 

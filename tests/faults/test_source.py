@@ -152,6 +152,20 @@ class LeftOut(Case):
             self.check_idle(stage)
         self.each(one, variant=("full", "bare"), which=(2, 3))
 
+    def test_after_a_kill(self):
+        """A folder that was not finished, and of which nothing is told then, is no other folder."""
+        def one(variant, step):
+            stage = self.stage(mails(2), destination=caps(variant))
+            stage.copy(stop="worker:%d" % step)
+            stage.source.script("on FETCH-META *: drop-message")
+            run = stage.copy()
+            self.assertIn(run.code, (0, 1), str(run))
+            self.assertNotIn("rebuilt", str(run.of("note")))
+            stage.source.rules = []
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"), step=range(1, 26))
+
     def test_owed(self):
         """Those that an earlier pass could not read are."""
         stage = self.stage(mails(5, twins=False), source={"script": "on FETCH-BODY * uid 2: nil-body"})

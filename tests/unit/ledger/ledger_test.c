@@ -1441,7 +1441,8 @@ static void test_lanes_share_a_pass(void **state)
 		assert_int_equal(ledger_save_folder(lanes[0].ledger, f, &e), 0);
 	}
 	assert_int_equal(ledger_share(lanes[0].ledger, COUNT_OF(lanes), &e), 0);
-	for (size_t i = 1; i < COUNT_OF(lanes); i++) { /* one is at work before the next has joined */
+	for (size_t i = 1; i < COUNT_OF(lanes);
+	     i++) { /* one is at work before the next has joined */
 		join(&lanes[i], &lanes[0], folders[i]);
 		snprintf(flags, sizeof(flags), "early%u", (unsigned)i);
 		copy_one(&lanes[i], 9, flags);
