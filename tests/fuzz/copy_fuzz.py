@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Stories of whole copies: two servers that misbehave, drawn from a number, and a promise that holds all the same.
 
-    copy_fuzz.py                     what each test run plays: fixed stories, then some of the clock's, 35 s in all
-    copy_fuzz.py --seconds 600       as many stories as fit
+    copy_fuzz.py                     what each test run plays: the same stories each time
+    copy_fuzz.py --seconds 600       these and, drawn by the clock, as many others as fit
     copy_fuzz.py --story 4711        this one, told in full; --count N: and those behind it
 
 A story draws what both servers can do, a mailbox, and some mischief on either side, and lets godwit copy
@@ -37,7 +37,7 @@ sys.path.insert(0, str(HERE.parent / "faults"))
 from stage import BARE, EPOCH, FULL, KILLED, STOPPED, Mail, Stage, fakeimap, text, without  # noqa: E402
 
 CODES = {0, 1, 10, 11, 12, 20, 30}            # DESIGN §10, without 2 (nothing is mistyped) and 70 (never)
-FIXED = 80                                    # stories that every test run plays, if there is time
+FIXED = 180                                   # stories that every test run plays
 PATIENCE = 60                                 # seconds of one run
 EXTRAS = "QRESYNC MOVE OBJECTID STATUS=SIZE QUOTA APPENDLIMIT ID LITERAL-".split()
 
@@ -439,8 +439,10 @@ def numbers(wanted):
     if wanted.story is not None:
         yield from range(wanted.story, wanted.story + wanted.count)
         return
-    end = time.monotonic() + wanted.seconds
     yield from range(1, FIXED + 1)
+    if wanted.seconds is None:
+        return
+    end = time.monotonic() + wanted.seconds
     first = int(time.time()) * 1000
     while time.monotonic() < end:
         yield first
@@ -459,7 +461,7 @@ def tell(story, broken):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=35)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--story", type=int)
     parser.add_argument("--count", type=int, default=1, help="with --story: how many from there")
     parser.add_argument("--at-once", type=int, default=12)
@@ -469,7 +471,7 @@ def parse():
 
 def main():
     wanted, failed, played, end = parse(), 0, 0, time.monotonic()
-    end += wanted.seconds if wanted.story is None else 1e9
+    end += wanted.seconds or 1e9
     with concurrent.futures.ThreadPoolExecutor(wanted.at_once) as pool:
         waiting, drawn = {}, numbers(wanted)
         while failed < wanted.failures:
