@@ -19,6 +19,10 @@ import mailbox
 
 #: What was under way when it stopped is sent again behind what follows.
 AGAIN = (compare.Allowance("order", "what was under way is requeued at the folder's end"),)
+#: Where a server is killed too.
+KILLED_SERVER = (*AGAIN, compare.Allowance(
+    "keywords", "a Dovecot that is killed before it writes a new keyword's name forgets the name, also after it showed it",
+    lambda difference: any(word.startswith("unknown-") for word in difference["destination"])))
 
 
 def boxes(count=90):
@@ -119,7 +123,7 @@ class Stops(case.ServerCase):
         outcome = self.finish(process)
         self.assertEqual(outcome.exit, 0, outcome)
         self.assertGreaterEqual(outcome.summary["reconnects"], 1)
-        self.check_same(source, destination, outcome, allow=AGAIN)
+        self.check_same(source, destination, outcome, allow=KILLED_SERVER)
 
     def test_two_at_once(self):
         """One destination account takes one godwit; the second is told of the first."""
@@ -147,7 +151,7 @@ class ServerKills(case.ServerCase):
     def rounds(self, one, other, whose):
         """Kill, start again, compare; the destination is a new account each time."""
         chance = random.Random()
-        allow = [*case.allowances(one, other), *AGAIN]
+        allow = [*case.allowances(one, other), *KILLED_SERVER]
         source, destination, before, duration = timed(self, one, other)
         for number in range(max(1, case.ROUNDS // 3)):  # a server takes its time to be back
             target, moment = self.end(destination.server), chance.random() * duration
