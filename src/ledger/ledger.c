@@ -24,8 +24,7 @@
 #include "ledger/records.h"
 #include "model/identity.h"
 
-#define DROP_AT_ONCE 4096u    /* records dropped in one batch */
-#define SUCCESSOR 0x80000000u /* a folder has two numbers, so that no other can inherit its rows */
+#define DROP_AT_ONCE 4096u /* records dropped in one batch */
 
 static void step(struct ledger *l, const char *name)
 {

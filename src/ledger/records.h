@@ -4,6 +4,9 @@
 
 #include "ledger/schema.h"
 
+/* A folder has two numbers, of which one counts, so that no other can inherit its rows. */
+#define SUCCESSOR 0x80000000u
+
 struct ledger {
 	struct store *store;
 	struct flags_table *flags;

@@ -50,7 +50,7 @@ int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
 	return 0;
 }
 
-/* Into the folder that it was read from already. */
+/* Into the folder that it was read from already; its number may be the other one by now. */
 struct reloading {
 	struct ledger *l;
 	struct ledger_folder *folder;
@@ -60,7 +60,8 @@ static int take_folder_again(void *arg, const struct store_row *record, struct e
 {
 	struct reloading *r = arg;
 
-	return schema_get_folder(record->value, r->folder, &r->l->arena)
+	return schema_key_number(record->key, &r->folder->number) ||
+		       schema_get_folder(record->value, r->folder, &r->l->arena)
 		   ? records_damaged(e, "folder")
 		   : 0;
 }
@@ -78,11 +79,13 @@ static int take_open_again(void *arg, const struct store_row *record, struct err
 int ledger_reload(struct ledger *l, struct ledger_folder *f, struct err *e)
 {
 	struct reloading r = {l, f};
+	uint32_t other = f->number ^ SUCCESSOR;
 
 	f->open = 0;
 	return records_scan(l, SCHEMA_FLAGS, l->pair, 0, records_take_flags, l, e) ||
 		       records_scan(
 			   l, SCHEMA_FOLDER, l->pair, f->number, take_folder_again, &r, e) ||
+		       records_scan(l, SCHEMA_FOLDER, l->pair, other, take_folder_again, &r, e) ||
 		       records_scan(l, SCHEMA_INTENT, l->pair, f->number, take_open_again, &r, e)
 		   ? -1
 		   : 0;

@@ -1495,6 +1495,34 @@ static void test_lane_takes_over(void **state)
 	end(&first);
 }
 
+/* A lane that gave the folder new ids leaves it under its other number. */
+static void test_lane_takes_over_a_successor(void **state)
+{
+	struct place first, other;
+	struct ledger_folder *next;
+	struct ledger_row row = {
+	    .source_id = view_of("8"), .target_id = view_of("9"), .state = ROW_FOUND};
+	struct err e;
+
+	(void)state;
+	begin(&first);
+	save(&first);
+	assert_int_equal(ledger_share(first.ledger, 2, &e), 0);
+	join(&other, &first, "INBOX");
+	assert_int_equal(ledger_successor(other.ledger, other.folder, &next, &e), 0);
+	assert_int_equal(ledger_put(other.ledger, next, &row, 0, &e), 0);
+	assert_int_equal(ledger_succeed(other.ledger, other.folder, next, &e), 0);
+	copy_one(&other, 1, "\\Seen new");
+	assert_int_equal(ledger_sync(other.ledger, &e), 0);
+	assert_int_equal(ledger_reload(first.ledger, first.folder, &e), 0);
+	assert_int_equal(first.folder->number, other.folder->number);
+	assert_int_equal(first.folder->found, 1);
+	assert_true(find_row(&first, "8", &row));
+	expect_flags(&first, "INBOX", "1", "\\Seen new");
+	shut(&other);
+	end(&first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1527,6 +1555,7 @@ int main(void)
 	    cmocka_unit_test(test_damaged_row),
 	    cmocka_unit_test(test_lanes_share_a_pass),
 	    cmocka_unit_test(test_lane_takes_over),
+	    cmocka_unit_test(test_lane_takes_over_a_successor),
 	    cmocka_unit_test(test_steps),
 	    cmocka_unit_test(test_crash_everywhere),
 	    cmocka_unit_test(test_stop_at_every_step),
