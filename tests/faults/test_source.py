@@ -166,6 +166,14 @@ class LeftOut(Case):
             self.check_idle(stage)
         self.each(one, variant=("full", "bare"), step=range(1, 26))
 
+    def test_refused_behind_examine(self):
+        """A server that takes one command at a time: what was refused behind EXAMINE is asked once more, alone."""
+        def one(words):
+            stage = self.stage(mails(4) + mails(2, "Box"), source={"script": "on FETCH-META 1: reply %s" % words})
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, words=("BAD One at a time", "NO [CANNOT] Not selected"))
+
     def test_owed(self):
         """Those that an earlier pass could not read are."""
         stage = self.stage(mails(5, twins=False), source={"script": "on FETCH-BODY * uid 2: nil-body"})

@@ -372,10 +372,13 @@ static int fetch_once(
 
 	if (is_ahead(w) && !strcmp(w->ahead_set, set) && !strcmp(w->ahead_modifier, w->modifier)) {
 		w->ahead_set[0] = '\0';
-		return fetch_answer(w, ask, &w->ahead, e);
-	}
-	if (drop_ahead(w, e))
+		if (!fetch_answer(w, ask, &w->ahead, e))
+			return 0;
+		if (e->scope != ERR_FOLDER || w->told)
+			return -1; /* else it may not take two commands at once: alone */
+	} else if (drop_ahead(w, e)) {
 		return -1;
+	}
 	fetch_command(w, &c, ask, set, w->modifier);
 	failed = imap_command_send(w->im, &c, e) || fetch_answer(w, ask, &c, e);
 	imap_command_free(&c);
