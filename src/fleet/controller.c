@@ -276,6 +276,7 @@ static int take_frame(
 }
 
 /* All frames that are there. A lane may end before the others. */
+/* But for the first one a line may end at any time, also while its question is answered. */
 static int take_frames(struct controller *c, struct line *line, struct err *e)
 {
 	struct view payload;
@@ -284,8 +285,10 @@ static int take_frames(struct controller *c, struct line *line, struct err *e)
 
 	while (line->channel && !(c->finished && line == c->lines) &&
 	       (got = channel_try(line->channel, &type, &payload, e)) == 1)
-		if (take_frame(c, line, type, payload, e))
-			return -1;
+		if (take_frame(c, line, type, payload, e)) {
+			got = -1;
+			break;
+		}
 	if (got < 0 && line != c->lines && e->cause == CAUSE_STOPPED) {
 		channel_free(&line->channel);
 		return 0;

@@ -124,7 +124,7 @@ class Replays(RecordCase):
             stage.fill(mails(4))
             _, path = self.recorded(stage)
             told = pathlib.Path(path).read_text(encoding="utf-8")
-        changes = {"not recorded": ("C: g7 EXAMINE", "C: g7 SELECT"), "exit: 0 now, 3 then": ('{"exit":0', '{"exit":3'),
+        changes = {"not recorded": ("C: g8 EXAMINE", "C: g8 SELECT"), "exit: 0 now, 3 then": ('{"exit":0', '{"exit":3'),
                    "not made": ('result {', 'connection source 2\nS: * OK again\nleave\nresult {'),
                    "items_stored": ('"items_stored":4', '"items_stored":5')}
         for word, (old, new) in changes.items():

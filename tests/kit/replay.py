@@ -83,7 +83,8 @@ class Replay:
         with open(self.path("password"), "w", encoding="ascii") as file:
             file.write(player.PASSWORD + "\n")
         password = ["--source-password-file", self.path("password"), "--destination-password-file", self.path("password")]
-        state = ["--state", self.path("state"), "--lanes", "1"] if self.words[0] not in ("check", "verify") else []
+        # recorded, so that one thing happens after the other as it did then
+        state = ["--state", self.path("state"), "--record", self.path("again")] if self.words[0] not in ("check", "verify") else []
         silent = any(c.end == "silent" for connections in self.record.sides.values() for c in connections)
         command = [self.godwit, *self.words, "--output", "json", "--timeout", "1" if silent else "8", *password, *state,
                    *(["--ca-file", self.path("cert.pem")] if os.path.exists(self.path("cert.pem")) else []),
