@@ -22,7 +22,7 @@
 
 /* A thread's way to us. */
 struct line {
-	struct channel *channel;     /* NULL: the lane has ended */
+	struct channel *channel;     /* NULL: it has ended */
 	struct store_server *server; /* NULL: the job has no store */
 	struct copy_progress progress;
 };
@@ -275,8 +275,8 @@ static int take_frame(
 	}
 }
 
-/* All frames that are there. A lane may end before the others. */
-/* But for the first one a line may end at any time, also while its question is answered. */
+/* All frames that are there. But for the first one a line may end at any time, also while its question
+ * is answered. */
 static int take_frames(struct controller *c, struct line *line, struct err *e)
 {
 	struct view payload;
@@ -378,7 +378,7 @@ static int run_worker(
 
 		*line = (struct line){0};
 		channel_new(&line->channel, fds[i], c->waits);
-		if (c->store && (i < c->count / 2 || c->count == 1)) /* openers have none */
+		if (c->store && (i < LANES_OF(c->count))) /* openers have none */
 			store_server_new(&line->server, c->store, line->channel);
 	}
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);

@@ -198,7 +198,7 @@ static int take_other(void *arg, uint8_t type, struct view payload, struct err *
 
 static bool is_of_first_lane(const struct line *l)
 {
-	return l == l->worker->lines || l == l->worker->lines + l->worker->count / 2;
+	return l == l->worker->lines || l == l->worker->lines + LANES_OF(l->worker->count);
 }
 
 static int ask_secret(
@@ -262,7 +262,7 @@ static int copy(struct worker *w, const struct flow_options *options, const stru
     struct err *e)
 {
 	struct flow_context contexts[LINES_MAX];
-	size_t lanes = w->count > 1 ? w->count / 2 : 1;
+	size_t lanes = LANES_OF(w->count);
 	struct ledger_hook hook = {take_step, w};
 
 	if (o->keep_originals && originals_open(&w->originals, o->keep_originals, e))

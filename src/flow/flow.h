@@ -45,8 +45,7 @@ struct flow_context {
 	void *secret_arg;
 	const struct flow_watch *watch;
 	struct record *record; /* of what passes on the wire; NULL = none */
-	uint64_t
-	    stream_from; /* items of this many bytes travel alone, as a stream; 0 = the usual */
+	uint64_t stream_from;  /* bytes: items of this size travel as a stream; 0 = the usual */
 	/* Keep the untouched bytes of a message that is repaired, durably; NAME (room for KEPT_NAME bytes)
 	 * gets what they are called. NULL = they are not kept. */
 	int (*keep)(void *arg, struct view original, char *name, struct err *e);

@@ -63,14 +63,23 @@ static int end_opening(struct opening *o, bool wanted, struct err *e)
 	return 0;
 }
 
+/* Unless it is open. SOFTWARE is what it calls itself. */
+static int open_one(struct lane *l, const struct connector *c, struct session **s,
+    const struct endpoint *at, char *software, size_t size, struct err *e)
+{
+	if (!*s && c->open(s, at, &l->env, e))
+		return -1;
+	snprintf(software, size, "%s", (*s)->caps.software);
+	return 0;
+}
+
 static int open_destination(struct lane *l, struct err *e)
 {
 	struct copy_summary *sum = l->summary;
 
-	if (!l->destination && l->to->open(&l->destination, l->options->destination, &l->env, e))
+	if (open_one(l, l->to, &l->destination, l->options->destination, sum->destination_software,
+		sizeof(sum->destination_software), e))
 		return -1;
-	snprintf(sum->destination_software, sizeof(sum->destination_software), "%s",
-	    l->destination->caps.software);
 	l->env.max_item = lane_max_size(l);
 	return 0;
 }
@@ -79,11 +88,8 @@ static int open_source(struct lane *l, struct err *e)
 {
 	struct copy_summary *sum = l->summary;
 
-	if (!l->source && l->from->open(&l->source, l->options->source, &l->env, e))
-		return -1;
-	snprintf(
-	    sum->source_software, sizeof(sum->source_software), "%s", l->source->caps.software);
-	return 0;
+	return open_one(l, l->from, &l->source, l->options->source, sum->source_software,
+	    sizeof(sum->source_software), e);
 }
 
 int flow_connect(struct lane *l, struct err *e)

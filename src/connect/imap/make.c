@@ -39,15 +39,24 @@ static int folder_exists(struct imap *im, struct view raw, bool *exists, struct 
 	return *exists || e->scope == ERR_FOLDER ? 0 : -1;
 }
 
-static int create(struct imap *im, struct view raw, enum folder_role role, struct err *e)
+/* " (USE (\\Sent))" where the server takes it (RFC 6154 §3); true = it was added. */
+static bool add_use(struct imap *im, struct imap_command *c, enum folder_role role)
 {
 	const char *attribute = folder_role_attribute(role);
+
+	if (!attribute || !imap_has(im, CAP_CREATE_SPECIAL_USE))
+		return false;
+	imap_command_add(c, "(USE (%s))", attribute);
+	return true;
+}
+
+static int create(struct imap *im, struct view raw, enum folder_role role, struct err *e)
+{
 	struct imap_command c;
 
 	imap_command_start(im, &c, "CREATE");
 	imap_command_add_string(im, &c, raw);
-	if (attribute && imap_has(im, CAP_CREATE_SPECIAL_USE)) {
-		imap_command_add(&c, "(USE (%s))", attribute);
+	if (add_use(im, &c, role)) {
 		if (!imap_run(im, &c, NULL, e))
 			return 0;
 		if (e->scope != ERR_FOLDER)
@@ -280,14 +289,10 @@ static int send_creates(struct flight *f, struct making *folders, size_t count, 
 {
 	for (size_t i = 0; i < count; i++) {
 		struct making *m = &folders[i];
-		const char *attribute = folder_role_attribute(m->role);
-		struct imap_command *c;
 
 		if (!m->raw.len || m->there)
 			continue; /* it cannot be written, or need not */
-		c = flight_add(f, "CREATE", m);
-		if (attribute && imap_has(f->im, CAP_CREATE_SPECIAL_USE))
-			imap_command_add(c, "(USE (%s))", attribute);
+		add_use(f->im, flight_add(f, "CREATE", m), m->role);
 		if (flight_send(f, e))
 			return -1;
 	}

@@ -1441,8 +1441,8 @@ static void test_lanes_share_a_pass(void **state)
 		assert_int_equal(ledger_save_folder(lanes[0].ledger, f, &e), 0);
 	}
 	assert_int_equal(ledger_share(lanes[0].ledger, COUNT_OF(lanes), &e), 0);
-	for (size_t i = 1; i < COUNT_OF(lanes);
-	     i++) { /* one is at work before the next has joined */
+	/* one is at work before the next has joined */
+	for (size_t i = 1; i < COUNT_OF(lanes); i++) {
 		join(&lanes[i], &lanes[0], folders[i]);
 		snprintf(flags, sizeof(flags), "early%u", (unsigned)i);
 		copy_one(&lanes[i], 9, flags);
@@ -1467,6 +1467,17 @@ static void test_lanes_share_a_pass(void **state)
 	end(&lanes[0]);
 }
 
+/* Two lanes with one INBOX in hand. */
+static void begin_two(struct place *first, struct place *other)
+{
+	struct err e;
+
+	begin(first);
+	save(first);
+	assert_int_equal(ledger_share(first->ledger, 2, &e), 0);
+	join(other, first, "INBOX");
+}
+
 /* A lane leaves its folder in the middle: whoever takes it over knows what it did. */
 static void test_lane_takes_over(void **state)
 {
@@ -1476,10 +1487,7 @@ static void test_lane_takes_over(void **state)
 	struct err e;
 
 	(void)state;
-	begin(&first);
-	save(&first);
-	assert_int_equal(ledger_share(first.ledger, 2, &e), 0);
-	join(&other, &first, "INBOX");
+	begin_two(&first, &other);
 	copy_one(&other, 1, "\\Seen new");
 	LOAD(&other, &l, 2, 3);
 	assert_int_equal(intend(&other, &l, "9 2 0"), 0);
@@ -1505,10 +1513,7 @@ static void test_lane_takes_over_a_successor(void **state)
 	struct err e;
 
 	(void)state;
-	begin(&first);
-	save(&first);
-	assert_int_equal(ledger_share(first.ledger, 2, &e), 0);
-	join(&other, &first, "INBOX");
+	begin_two(&first, &other);
 	assert_int_equal(ledger_successor(other.ledger, other.folder, &next, &e), 0);
 	assert_int_equal(ledger_put(other.ledger, next, &row, 0, &e), 0);
 	assert_int_equal(ledger_succeed(other.ledger, other.folder, next, &e), 0);
