@@ -7,7 +7,7 @@ import os
 import unittest
 
 from scenarios import PLOTS, Scenario
-from stage import GODWIT, VARIANTS, tiny_mailbox
+from stage import EPOCH, GODWIT, VARIANTS, Mail, text, tiny_mailbox
 from walks import (command_kills, controller_kills, cuts, disk_errors, disk_kills, memory_failures, record, walk,
                    worker_kills)
 
@@ -20,6 +20,11 @@ def some(points, count, start=0):
     """About that many of them, from all parts of the list."""
     step = max(1, len(points) * SPARSER // count)
     return points[start % step::step]
+
+
+def no_inbox():
+    """A mailbox in which the inbox is not the first folder that is made: there is none."""
+    return [Mail(folder, text(folder, 300), [], EPOCH) for folder in ("Sent", "Sent/Old")]
 
 
 class Walk(unittest.TestCase):
@@ -92,6 +97,12 @@ class Maildirs(Walk):
         record(scenario)
         for how in ("kill", "killed"):
             self.check(disk_kills(scenario, "Maildir", how, 2 * SPARSER), 20)
+
+    def test_every_change_without_inbox(self):
+        """What was begun is known as a Maildir again, whichever folder comes first."""
+        scenario = Scenario("maildir", source="maildir", mailbox=no_inbox)
+        record(scenario)
+        self.check(disk_kills(scenario, "Maildir", "kill"), 30)
 
     def test_disk_errors(self):
         scenario = Scenario("maildir", mailbox=tiny_mailbox)

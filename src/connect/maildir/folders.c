@@ -522,6 +522,17 @@ static int rename_folder(struct maildir *m, struct view from, const char *to, st
 	return maildir_subscriptions_rename(m, raw, to, e);
 }
 
+/* The inbox comes first, whatever folder is wanted: killed from here on, the next run sees a Maildir. */
+static int make_maildir(struct maildir *m)
+{
+	if (!m->unmade)
+		return 0;
+	if (make_root(m) || make_folder(m, MAILDIR_ROOT))
+		return -1;
+	m->unmade = false;
+	return 0;
+}
+
 int maildir_make(struct session *s, struct view from, char *const *parts, size_t depth,
     enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw, struct err *e)
 {
@@ -532,7 +543,7 @@ int maildir_make(struct session *s, struct view from, char *const *parts, size_t
 	maildir_leave(m);
 	if (raw_of(m, &raw, parts, depth, e))
 		return -1;
-	if (make_root(m))
+	if (make_maildir(m))
 		return maildir_failed(m, CAUSE_FOLDER_REFUSED, "cannot make", "", e);
 	if (from.len && rename_folder(m, from, raw.data, e))
 		return -1;

@@ -133,6 +133,7 @@ struct maildir {
 	const struct endpoint *at;
 	struct connect_env env;
 	int root;                    /* -1 = not made yet */
+	bool unmade;                 /* no folder is there yet */
 	enum endpoint_layout layout; /* never DETECT once it is open */
 	char delimiter;
 	char software[40];

@@ -211,7 +211,8 @@ static int look_around(struct maildir *m, struct err *e)
 		    : errno == EACCES  ? "may not be read by this user"
 				       : "cannot be opened",
 		    e);
-	if (m->root < 0)
+	m->unmade = m->root < 0;
+	if (m->unmade)
 		return 0;
 	is_maildir = !fstatat(m->root, "cur", &st, 0) && S_ISDIR(st.st_mode);
 	if (maildir_detect(m, &found, e))
@@ -221,6 +222,7 @@ static int look_around(struct maildir *m, struct err *e)
 	if (!is_maildir && !found && !is_empty_directory(m->root))
 		return refuse(m,
 		    "is no Maildir, and not empty; name a new or empty directory, or a Maildir", e);
+	m->unmade = !is_maildir && !found;
 	if (m->layout == LAYOUT_DETECT)
 		m->layout = found;
 	return 0;
