@@ -118,7 +118,7 @@ static int take_unchecked(void *arg, const struct ledger_row *row, struct err *e
 	    .flags = row->target_base,
 	    .flags_told = row->source_base,
 	    .msgid = "",
-	    .uncounted = true,
+	    .uncounted = row->pass != ledger_pass(c->l->ledger), /* else a lost lane counted it */
 	    .earlier = true};
 
 	(void)e;

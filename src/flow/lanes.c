@@ -99,10 +99,19 @@ static uint64_t work_in(const struct folder_job *job)
 /* What the first lane knows of it, and the ledger does not. */
 static bool is_bound(const struct folder_job *job)
 {
-	return job->placed_count || job->source_reset || job->target_reset || job->resets;
+	return job->placed_count || job->stored_count || job->source_reset || job->target_reset ||
+	       job->resets;
 }
 
 /* ---- a helper ---- */
+
+/* What was done of it goes along with it. */
+static void hand_on(struct folder_job *to, const struct folder_job *from)
+{
+	to->stored_now = to->stored_before = from->stored_now;
+	to->bytes_now = to->bytes_before = from->bytes_now;
+	to->found_now = from->found_now;
+}
 
 static void helper_job(struct helper *h, const struct folder_job *job, struct folder_job *out)
 {
@@ -115,6 +124,7 @@ static void helper_job(struct helper *h, const struct folder_job *job, struct fo
 	    .target_name = job->target_name,
 	    .memory = m,
 	    .glanced = job->glanced};
+	hand_on(out, job);
 	ledger_set_objects(
 	    h->lane.ledger, m, job->memory->source_object, job->memory->target_object);
 }
@@ -130,6 +140,7 @@ static bool is_ours_alone(const struct helper *h, const struct err *e)
 static int help_with(struct helper *h, const struct turn *turn, struct err *e)
 {
 	struct lane *l = &h->lane;
+	uint64_t checked = h->summary.items_checked;
 	struct folder_job job;
 	int failed;
 
@@ -137,10 +148,13 @@ static int help_with(struct helper *h, const struct turn *turn, struct err *e)
 	if (turn->returned && ledger_reload(l->ledger, job.memory, e))
 		return -1;
 	failed = flow_job(l, &job, e);
+	if (failed)
+		hand_on(turn->job, &job);
 	folders_job_free(&job);
 	if (failed && is_ours_alone(h, e)) {
 		struct err trouble;
 
+		h->summary.items_checked = checked; /* whoever takes it over checks all of it */
 		if (!ledger_sync(l->ledger, &trouble))
 			give_back(h->crew, *turn);
 		else

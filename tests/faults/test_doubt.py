@@ -100,6 +100,37 @@ class LostReplies(Case):
         self.check_exact(stage, stage.copy())
         self.check_idle(stage)
 
+    def test_stored_by_a_lane_that_is_lost(self):
+        """Whoever takes its folder over checks what it stored."""
+        folders = ["F1", "F2", "F3", "F4"]
+        stage = self.stage(mails(100) + mails(9, "Box") + [Mail("Box", text("x"), ["Trouble"], EPOCH)] +
+                           [mail for name in folders for mail in mails(1, name)], destination=dict(caps("no-multiappend")))
+        stage.destination.calls["refuse"] = lambda *_: stage.destination.script(
+            "on AUTHENTICATE *: reply NO [LIMIT] Suggested Backoff Time: 10 milliseconds")
+        stage.destination.script('on APPEND * line "INBOX": delay 0.02\non APPEND 1 line "Trouble": call refuse; drop')
+        run = stage.copy("--lanes", "2")
+        self.check_exact(stage, run)
+        self.assertIn("one connection fewer", " ".join(run.notes))
+
+    def test_found_and_left_to_another_lane(self):
+        """What the first lane found to be stored it has counted, and so it alone can check it."""
+        names = ["Box%d" % number for number in range(12)]
+        stage = self.stage([mail for name in names for mail in mails(2, name)], destination=dict(caps("bare")))
+        self.check_exact(stage, stage.copy())
+        stage.fill([Mail(name, text(name), [], EPOCH) for name in names])
+        stage.destination.script("on APPEND *: store-then-silent")
+        appends = stage.destination.count("APPEND")
+        process = stage.begin()
+        self.assertTrue(stage.destination.wait("APPEND", appends + 3))
+        begun = time.monotonic()
+        os.killpg(process.pid, signal.SIGKILL)
+        stage.finish(process, begun)
+        stage.destination.rules = []
+        run = stage.copy()
+        self.check_exact(stage, run)
+        self.assertGreater(run.summary["items_resolved"], 0)
+        self.check_idle(stage)
+
 
 class Durable(Case):
     """Nothing is put before its intent is durable."""
