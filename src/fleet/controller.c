@@ -378,7 +378,7 @@ static int run_worker(
 
 		*line = (struct line){0};
 		channel_new(&line->channel, fds[i], c->waits);
-		if (c->store && (i < LANES_OF(c->count))) /* openers have none */
+		if (c->store && i < LANES_OF(c->count)) /* openers have none */
 			store_server_new(&line->server, c->store, line->channel);
 	}
 	buf_init(&c->frame, CHANNEL_FRAME_MAX);

@@ -6,8 +6,8 @@
 #include "fleet/fleet.h"
 
 #define LINES_MAX (2 * LANES_MAX)
-#define LANES_OF(lines)                                                                            \
-	(((lines) + 1) / 2) /* an opener's line behind each lane's, or one line alone */
+/* An opener's line behind each lane's, or one line alone. */
+#define LANES_OF(lines) (((lines) + 1) / 2)
 
 /* Fork a worker for this job. Only a copy has a store at the controller's end. *PID and the controller's
  * ends of COUNT socketpairs are the caller's: one; or one a lane, and behind those one a lane for whoever

@@ -201,7 +201,6 @@ static int look_around(struct maildir *m, struct err *e)
 {
 	enum endpoint_layout found;
 	struct stat st;
-	bool is_maildir;
 
 	m->root = open(m->at->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->root < 0 && (errno != ENOENT || m->at->side != ERR_DESTINATION))
@@ -214,15 +213,14 @@ static int look_around(struct maildir *m, struct err *e)
 	m->unmade = m->root < 0;
 	if (m->unmade)
 		return 0;
-	is_maildir = !fstatat(m->root, "cur", &st, 0) && S_ISDIR(st.st_mode);
 	if (maildir_detect(m, &found, e))
 		return -1;
-	if (m->at->side != ERR_DESTINATION && !is_maildir && !found)
+	m->unmade = !found && (fstatat(m->root, "cur", &st, 0) || !S_ISDIR(st.st_mode));
+	if (m->at->side != ERR_DESTINATION && m->unmade)
 		return refuse(m, "is no Maildir: it has neither \"cur\" nor folders", e);
-	if (!is_maildir && !found && !is_empty_directory(m->root))
+	if (m->unmade && !is_empty_directory(m->root))
 		return refuse(m,
 		    "is no Maildir, and not empty; name a new or empty directory, or a Maildir", e);
-	m->unmade = !is_maildir && !found;
 	if (m->layout == LAYOUT_DETECT)
 		m->layout = found;
 	return 0;
