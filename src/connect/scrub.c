@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <sodium.h>
+#include <utf8proc.h>
 
 #include "model/folder.h"
 #include "wire/imap_text.h"
@@ -371,22 +372,71 @@ static void learn_word(struct scrub *s, struct view word)
 	s->learned_count++;
 }
 
-/* UTF-8: Latin letters and accents stay (their case and their normal form matter to whoever compares
- * names), of others all but the leading byte goes. */
+/* All but its leading byte. Returns the chain behind it. */
+static uint64_t scrub_character(struct scrub *s, uint64_t chain, unsigned char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = data[i];
+
+		data[i] = other(chain, c);
+		chain = chain_on(s, chain, c);
+	}
+	return chain;
+}
+
+/* How long the character at the beginning of V is; 0 = it is none. */
+static size_t character(struct view v, utf8proc_category_t *category)
+{
+	utf8proc_int32_t c;
+	utf8proc_ssize_t n =
+	    utf8proc_iterate((const utf8proc_uint8_t *)v.data, (utf8proc_ssize_t)v.len, &c);
+
+	*category = n > 0 ? utf8proc_category(c) : UTF8PROC_CATEGORY_CN;
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Into a character of the same category: model/names.c asks whether it is a letter. Whoever walks a
+ * permutation on comes back where he began, so this ends, and different ones stay different. */
+static uint64_t scrub_in_category(struct scrub *s, uint64_t chain, char *data, size_t len)
+{
+	utf8proc_category_t was, is;
+	uint64_t behind = 0;
+
+	character(view_make(data, len), &was);
+	for (bool first = true; first || is != was; first = false) {
+		uint64_t end = scrub_character(s, chain, (unsigned char *)data, len);
+
+		behind = first ? end : behind;
+		character(view_make(data, len), &is);
+	}
+	return behind;
+}
+
+/* Latin letters and accents: their case and their normal form matter to whoever compares names. */
+static bool is_latin(const char *data, size_t len)
+{
+	unsigned char c = (unsigned char)data[0];
+
+	return c < 0xcd || (c == 0xcd && len > 1 && (unsigned char)data[1] < 0xb0);
+}
+
+/* UTF-8 of any script, and bytes that are none: these stay, elsewhere they are written as "%E9". */
 static uint64_t scrub_wide(struct scrub *s, uint64_t chain, char *data, size_t len)
 {
-	bool latin = false;
+	for (size_t i = 0, step; i < len; i += step) {
+		utf8proc_category_t category;
+		size_t found = character(view_make(data + i, len - i), &category);
 
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)data[i];
-
-		if (c >= 0xc0 || c < 0x80)
-			latin = c < 0xcd ||
-				(c == 0xcd && i + 1 < len && (unsigned char)data[i + 1] < 0xb0);
-		if (!latin)
-			data[i] = (char)other(chain, c);
+		step = found ? found : 1;
+		if (found && !is_latin(data + i, step)) {
+			chain = scrub_in_category(s, chain, data + i, step);
+			continue;
+		}
 		/* a control character parts words: elsewhere it is written as another */
-		chain = c < 0x80 ? CHAIN_WORD : chain_on(s, chain, c);
+		for (size_t k = i; k < i + step; k++)
+			chain = (unsigned char)data[k] < 0x80
+				    ? CHAIN_WORD
+				    : chain_on(s, chain, (unsigned char)data[k]);
 	}
 	return chain;
 }

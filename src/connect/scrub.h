@@ -9,7 +9,8 @@
  *   messages    each letter by the key and all that stands before it in the message; the fields that
  *               model/identity.h leaves out count as absent, and a Message-ID is the same wherever it is
  *   names       (folders, keywords, whatever is no word of the protocol) each word by itself, capitals
- *               aside; roles ("Gesendet"), numbers, and words of IMAP stay; modified UTF-7 stays valid
+ *               aside; roles ("Gesendet"), numbers, and words of IMAP stay; modified UTF-7 stays valid,
+ *               and each character of another script what it is (a letter, a digit, a picture)
  *   sentences   of the server: stay, but for words learned to be private, addresses, and words with
  *               digits in them */
 #pragma once

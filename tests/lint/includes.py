@@ -62,7 +62,7 @@ LIBRARIES = {
     "gsasl.h": "wire/sasl.c",
     "sqlite3.h": "ledger/sqlite.c",
     "jansson.h": "cli/jsonline.h",
-    "utf8proc.h": "model repair cli",
+    "utf8proc.h": "model repair cli connect/scrub.c",
     "sodium.h": "model repair wire connect/scrub.c connect/scrub.h connect/maildir ledger fleet cli",
     "pthread.h": "net/resolve.c flow/lanes.c flow/links.c",
     "netdb.h": "net",

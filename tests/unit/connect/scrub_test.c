@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <utf8proc.h>
 
 #include "base/arena.h"
 #include "model/identity.h"
@@ -249,6 +250,34 @@ static void test_names_travel(void **state)
 	scrub_free(&s);
 }
 
+/* A letter stays a letter and a picture a picture, whatever the key: names depend on it where a server
+ * takes nothing else. */
+static void test_categories_stay(void **state)
+{
+	static const char name[] =
+	    "\xf0\x9f\x93\xac\xe3\x83\x86\xe3\x83\xbc\xe3\x80\x92\xd0\x99\xe3\x82\x99\xe9\x85";
+
+	(void)state;
+	for (unsigned i = 0; i < 2000; i++) {
+		char copy[sizeof(name)];
+		struct scrub *s;
+		utf8proc_int32_t was, is;
+		utf8proc_ssize_t n;
+
+		scrub_new(&s);
+		memcpy(copy, name, sizeof(name));
+		scrub_names(s, copy, strlen(copy));
+		for (size_t at = 0; at < sizeof(name) - 3; at += (size_t)n) {
+			n = utf8proc_iterate((const utf8proc_uint8_t *)name + at, -1, &was);
+			assert_int_equal(
+			    utf8proc_iterate((const utf8proc_uint8_t *)copy + at, -1, &is), n);
+			assert_int_equal(utf8proc_category(is), utf8proc_category(was));
+		}
+		assert_string_equal(copy + sizeof(name) - 3, "\xe9\x85");
+		scrub_free(&s);
+	}
+}
+
 static void test_sentences(void **state)
 {
 	static const struct {
@@ -295,6 +324,7 @@ int main(void)
 	    cmocka_unit_test(test_long_ones_are_cut),
 	    cmocka_unit_test(test_names),
 	    cmocka_unit_test(test_names_travel),
+	    cmocka_unit_test(test_categories_stay),
 	    cmocka_unit_test(test_sentences),
 	};
 
