@@ -204,6 +204,15 @@ struct making {
 	struct view raw; /* out, with done: what to call it; in the arena given */
 };
 
+/* One of several folders that are asked what changed. */
+struct asking {
+	const struct folder *folder;
+	const struct changes_ask *ask;
+	const struct fact_sink *sink;
+	struct changes_told told; /* out, with done */
+	bool done;                /* out: else nothing that was told counts */
+};
+
 /* ---- the session ---- */
 
 struct session_caps {
@@ -274,6 +283,8 @@ struct connector {
 	int (*now)(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
 	int (*changes)(struct session *s, const struct folder *f, const struct changes_ask *ask,
 	    const struct fact_sink *sink, struct changes_told *told, struct err *e);
+	/* Try to ask several in one flight. Those that are not done are left to changes(). */
+	int (*changes_all)(struct session *s, struct asking *folders, size_t count, struct err *e);
 	/* Announce; never waits beyond a full out buffer. Windows come back in the order wanted. */
 	int (*want)(struct session *s, struct window *w, struct err *e);
 	/* The oldest wanted window, its items READ, STREAM, GONE or UNREADABLE. NULL = none wanted. */

@@ -36,6 +36,7 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 void folders_job_free(struct folder_job *job)
 {
 	assert(!job->retry);
+	early_forget(job);
 	free(job->todo);
 	free(job->stored);
 	free(job->changes);
@@ -91,6 +92,7 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->undecided = job->cursor_stays = false;
 	job->vanished_count = 0;
 	job->looked = false;
+	early_forget(job);
 }
 
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e)
@@ -182,6 +184,11 @@ int flow_job(struct lane *l, struct folder_job *job, struct err *e)
  * moved. */
 static int look_at(struct lane *l, bool finished, struct err *e)
 {
+	if (finished && !flow_connect(l, e) && early_ask(l, e)) {
+		if (e->scope > ERR_LINK)
+			return -1;
+		flow_disconnect(l, NULL); /* each job mends its links by itself */
+	}
 	for (size_t i = 0; i < l->job_count; i++) {
 		struct folder_job *job = &l->jobs[i];
 

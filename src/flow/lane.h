@@ -100,6 +100,7 @@ struct folder_job {
 	const char *name, *target_name; /* for people */
 	struct ledger_folder *memory;
 	struct cursor floor; /* the destination's now() before anything of this job was put */
+	struct early *early; /* what its source told with others, and nobody has taken yet */
 	struct changes_told told;
 	bool cursor_stays; /* the next pass must be told again what this one was */
 	struct todo *todo;
@@ -167,6 +168,15 @@ int flow_job(struct lane *l, struct folder_job *job, struct err *e);
 /* Another lane has begun it: what follows starts from what that one has left. */
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
 
+/* ---- early.c ---- */
+/* Ask the sources of all jobs that are to be looked at, where one flight serves several. Of scope link: they
+ * are asked one by one. */
+int early_ask(struct lane *l, struct err *e);
+/* JOB's, taken as changes() tells it; only where job->early is. */
+int early_tell(
+    struct folder_job *job, const struct fact_sink *sink, struct changes_told *told, struct err *e);
+void early_forget(struct folder_job *job);
+
 /* ---- links.c ---- */
 /* Open what is not open. */
 int flow_connect(struct lane *l, struct err *e);
@@ -213,6 +223,7 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- plan.c ---- */
 /* Is it certain from the listing alone that there is nothing to do? */
+struct changes_ask plan_ask(const struct folder_job *job);
 bool plan_is_idle(const struct lane *l, const struct folder_job *job);
 /* Sweep the source since the cursor: fills todo, changes, told. */
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e);

@@ -634,19 +634,32 @@ static int plan_strange(struct planner *p, struct err *e)
 		   : 0;
 }
 
+struct changes_ask plan_ask(const struct folder_job *job)
+{
+	return (struct changes_ask){.since = &job->memory->cursor, .gone = true, .partial = true};
+}
+
+static int ask_changes(struct planner *p, struct err *e)
+{
+	struct lane *l = p->l;
+	struct folder_job *job = p->job;
+	struct changes_ask ask = plan_ask(job);
+	struct fact_sink sink = {take_fact, p};
+
+	return job->early ? early_tell(job, &sink, &job->told, e)
+			  : l->from->changes(l->source, job->source, &ask, &sink, &job->told, e);
+}
+
 static int sweep(struct planner *p, struct err *e)
 {
 	struct lane *l = p->l;
 	struct folder_job *job = p->job;
-	struct fact_sink sink = {take_fact, p};
-	struct changes_ask ask = {.since = &job->memory->cursor, .gone = true, .partial = true};
 	uint64_t twice_told;
 
 	if (plan_owed(l, job, e))
 		return -1;
 	p->first = job->todo_count;
-	if (l->from->changes(l->source, job->source, &ask, &sink, &job->told, e) ||
-	    judge_batch(p, e) || suspect_highest(p, e) || check_suspects(p, e))
+	if (ask_changes(p, e) || judge_batch(p, e) || suspect_highest(p, e) || check_suspects(p, e))
 		return -1;
 	if (job->told.reset || job->told.back)
 		return 0;

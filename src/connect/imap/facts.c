@@ -126,6 +126,7 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 
 /* ---- facts ---- */
 
+#define SWEEP_MODIFIER 80u       /* bytes: (CHANGEDSINCE n VANISHED) */
 #define GONE_MAX 200000u         /* ids told as gone in one sweep */
 #define KEYWORDS_MAX (32u << 20) /* bytes of all sets of keywords of an account */
 
@@ -135,13 +136,13 @@ struct sweep {
 	uint64_t least_uid;   /* "n:*" also tells the last one below n: left out */
 	uint64_t brief_below; /* of UIDs below this, FLAGS are enough; 0 = not of any */
 	uint64_t told;
-	char modifier[80];
+	char modifier[SWEEP_MODIFIER];
 	bool vanished; /* what has gone is asked for */
 	bool unclear;  /* and was told in a way that cannot be used */
 	uint64_t gone; /* ids told as gone */
 	/* a FETCH that went out together with the EXAMINE; "" = none */
 	struct imap_command ahead;
-	char ahead_set[IMAP_SET_MAX + 40], ahead_modifier[80];
+	char ahead_set[IMAP_SET_MAX + 40], ahead_modifier[SWEEP_MODIFIER];
 	/* the body that flows by, digested for identification */
 	struct identity_reader *reader;
 	bool header_only, has_body;
@@ -612,30 +613,41 @@ static void tell_if_capped(const struct imap *im, const struct folder *f)
 	im->env.note(im->env.note_arg, text);
 }
 
-/* Open the folder for a sweep. A cursor will most likely hold, so that what came or changed since is asked
- * for in the same flight; where it does not, that answer is dropped. So is everything, without a cursor,
- * of a folder in which a listing counted messages. */
-static int open_for_sweep(
-    struct sweep *w, const struct folder *f, const struct changes_ask *ask, struct err *e)
+/* What a sweep will ask for when the cursor holds, as it most likely does; without a cursor everything, of a
+ * folder in which a listing counted messages. False = that must be seen first. */
+static bool foresee(const struct imap *im, const struct folder *f, const struct changes_ask *ask,
+    char set[SWEEP_SET], char modifier[SWEEP_MODIFIER])
 {
 	uint64_t uidvalidity, uidnext, modseq;
-	bool gone = ask->gone && w->im->qresync;
-	char set[SWEEP_SET], modifier[80] = "";
+	bool gone = ask->gone && im->qresync;
 	bool whole = !ask->since || !ask->since->text[0];
 
 	if (ask->only_ids || (whole && !f->messages) ||
 	    (!whole && imap_cursor_parse(ask->since, &uidvalidity, &uidnext, &modseq)))
-		return imap_select(w->im, f->raw, false, true, e);
+		return false;
+	modifier[0] = '\0';
 	if (whole) {
 		sweep_set(set, 1, false);
 	} else if (ask->only_new) {
 		sweep_set(set, uidnext, false);
-	} else if (modseq && imap_has(w->im, CAP_CONDSTORE)) {
+	} else if (modseq && imap_has(im, CAP_CONDSTORE)) {
 		sweep_set(set, 1, gone);
-		since_modifier(modifier, sizeof(modifier), modseq, gone);
+		since_modifier(modifier, SWEEP_MODIFIER, modseq, gone);
 	} else {
-		return imap_select(w->im, f->raw, false, true, e);
+		return false;
 	}
+	return true;
+}
+
+/* Open the folder for a sweep; what it will ask for goes out in the same flight. Where the cursor does not
+ * hold after all, that answer is dropped. */
+static int open_for_sweep(
+    struct sweep *w, const struct folder *f, const struct changes_ask *ask, struct err *e)
+{
+	char set[SWEEP_SET], modifier[SWEEP_MODIFIER];
+
+	if (!foresee(w->im, f, ask, set, modifier))
+		return imap_select(w->im, f->raw, false, true, e);
 	return select_ahead(w, f, ask, set, modifier, e);
 }
 
@@ -705,4 +717,102 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 		failed = changes_of_all(&w, f, ask, sink, told, e);
 	imap_command_free(&w.ahead);
 	return failed;
+}
+
+/* ---- several at once ---- */
+
+#define FLIGHT 16u
+
+/* A folder whose EXAMINE and FETCH are under way. */
+struct flown {
+	struct asking *asking;
+	struct imap_command examine;
+	struct sweep sweep;
+};
+
+/* False: it cannot go in a flight. */
+static int take_off(
+    struct imap *im, struct flown *x, struct asking *a, bool *under_way, struct err *e)
+{
+	struct sweep *w = &x->sweep;
+
+	*x = (struct flown){.asking = a, .sweep = {.im = im, .sink = a->sink}};
+	*under_way = foresee(im, a->folder, a->ask, w->ahead_set, w->ahead_modifier);
+	if (!*under_way)
+		return 0;
+	imap_select_command(im, &x->examine, a->folder->raw, a->ask->marks_follow);
+	if (x->examine.asks) { /* a literal that must be asked for cannot wait in line */
+		*under_way = false;
+		imap_command_free(&x->examine);
+		return 0;
+	}
+	fetch_command(w, &w->ahead, a->ask, w->ahead_set, w->ahead_modifier);
+	return imap_command_send(im, &x->examine, e) || imap_command_send(im, &w->ahead, e) ? -1
+											    : 0;
+}
+
+/* Is that what went out the whole of what is to be asked? */
+static bool is_foreseen(const struct sweep *w, const struct changes_told *told)
+{
+	char set[SWEEP_SET];
+
+	sweep_set(set, w->least_uid, w->vanished);
+	return !told->reset && !w->brief_below && !strcmp(set, w->ahead_set) &&
+	       !strcmp(w->modifier, w->ahead_modifier);
+}
+
+/* Its answers. What is not as foreseen, or refused, is not done. */
+static int land(struct imap *im, struct flown *x, struct err *e)
+{
+	struct asking *a = x->asking;
+	struct sweep *w = &x->sweep;
+	uint64_t below = UINT64_MAX;
+	struct err trouble;
+	int failed = 0;
+
+	if (imap_select_answer(
+		im, &x->examine, a->folder->raw, a->ask->marks_follow, &w->ahead, &trouble))
+		failed = -1;
+	else if (!im->uidnext)
+		failed = drop_ahead(w, &trouble);
+	else if (tell_state(w, a->folder, &a->told, &trouble))
+		failed = -1;
+	else if (!plan_sweep(w, a->ask, &a->told))
+		a->done = !(failed = drop_ahead(w, &trouble));
+	else if (!is_foreseen(w, &a->told))
+		failed = drop_ahead(w, &trouble);
+	else
+		a->done = !(failed = fetch_answer(w, a->ask, &w->ahead, &trouble)) &&
+			  !is_partial(im, &below);
+	a->told.gone_told = a->told.gone_told && !w->unclear;
+	a->told.total = im->lasting;
+	if (failed && trouble.scope != ERR_FOLDER)
+		*e = trouble;
+	return failed && trouble.scope != ERR_FOLDER ? -1 : 0;
+}
+
+int imap_changes_all(struct session *s, struct asking *folders, size_t count, struct err *e)
+{
+	struct flown *flown = mem_new(FLIGHT, sizeof(*flown));
+	int failed = 0;
+
+	for (size_t at = 0; at < count && !failed;) {
+		size_t up = 0;
+
+		for (; at < count && up < FLIGHT && !failed; at++) {
+			bool under_way;
+
+			folders[at].done = false;
+			folders[at].told = (struct changes_told){0};
+			failed = take_off(IMAP(s), &flown[up], &folders[at], &under_way, e);
+			up += under_way;
+		}
+		for (size_t i = 0; i < up; i++) {
+			failed = failed || land(IMAP(s), &flown[i], e);
+			imap_command_free(&flown[i].examine);
+			imap_command_free(&flown[i].sweep.ahead);
+		}
+	}
+	free(flown);
+	return failed ? -1 : 0;
 }

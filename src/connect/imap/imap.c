@@ -19,6 +19,7 @@ const struct connector imap_connector = {
     .make_all = imap_make_all,
     .now = imap_now,
     .changes = imap_changes,
+    .changes_all = imap_changes_all,
     .want = imap_want,
     .next = imap_next,
     .put = imap_put,

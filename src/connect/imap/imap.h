@@ -209,6 +209,10 @@ bool imap_is_selected(const struct imap *im, struct view raw, bool write);
  * answer is still to be awaited when this returns 0, and only then. */
 int imap_select_with(
     struct imap *im, struct view raw, bool write, struct imap_command *then, struct err *e);
+/* The two halves of it, for several in one flight: the command, and its answer. */
+void imap_select_command(struct imap *im, struct imap_command *c, struct view raw, bool write);
+int imap_select_answer(struct imap *im, const struct imap_command *c, struct view raw, bool write,
+    const struct imap_command *then, struct err *e);
 /* Leave the selected folder without expunging anything. */
 int imap_unselect(struct imap *im, struct err *e);
 
@@ -238,6 +242,7 @@ int imap_make_all(
 int imap_now(struct session *s, const struct folder *f, struct cursor *out, struct err *e);
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e);
+int imap_changes_all(struct session *s, struct asking *folders, size_t count, struct err *e);
 /* "uidvalidity uidnext modseq"; -1 = not such a text. */
 void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq);
 int imap_cursor_parse(

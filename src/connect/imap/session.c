@@ -164,28 +164,31 @@ bool imap_is_selected(const struct imap *im, struct view raw, bool write)
 	       im->selected_write >= write;
 }
 
-int imap_select_with(
-    struct imap *im, struct view raw, bool write, struct imap_command *then, struct err *e)
+void imap_select_command(struct imap *im, struct imap_command *c, struct view raw, bool write)
 {
-	struct imap_taker taker = {.response = take_select, .arg = im};
-	struct imap_command c;
-	struct err trouble;
-	int failed;
-
 	write = write || (im->quirks & QUIRK_SELECT_TO_READ);
+	imap_command_start(im, c, write ? "SELECT" : "EXAMINE");
+	imap_command_add_string(im, c, raw);
+	if (imap_has(im, CAP_CONDSTORE))
+		imap_command_add(c, "(CONDSTORE)");
+}
+
+static void forget_selected(struct imap *im, bool write)
+{
 	buf_clear(&im->selected);
-	im->selected_write = write;
+	im->selected_write = write || (im->quirks & QUIRK_SELECT_TO_READ);
 	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
 	im->exists_told = false;
-	imap_command_start(im, &c, write ? "SELECT" : "EXAMINE");
-	imap_command_add_string(im, &c, raw);
-	if (imap_has(im, CAP_CONDSTORE))
-		imap_command_add(&c, "(CONDSTORE)");
-	failed = imap_command_send(im, &c, &trouble) ||
-		 (then && imap_command_send(im, then, &trouble)) ||
-		 imap_finish(im, &c, &taker, &trouble);
-	imap_command_free(&c);
-	if (failed) {
+}
+
+int imap_select_answer(struct imap *im, const struct imap_command *c, struct view raw, bool write,
+    const struct imap_command *then, struct err *e)
+{
+	struct imap_taker taker = {.response = take_select, .arg = im};
+	struct err trouble;
+
+	forget_selected(im, write);
+	if (imap_finish(im, c, &taker, &trouble)) {
 		if (then && trouble.scope == ERR_FOLDER && imap_await(im, then->tag, NULL, e))
 			return -1;
 		if (trouble.scope == ERR_FOLDER)
@@ -199,6 +202,20 @@ int imap_select_with(
 	im->lasting = im->exists;
 	im->uidvalidity = im->uidvalidity ? im->uidvalidity : im->incarnation;
 	return buf_add_view(&im->selected, raw) ? imap_broken(im, e, "a folder name too long") : 0;
+}
+
+int imap_select_with(
+    struct imap *im, struct view raw, bool write, struct imap_command *then, struct err *e)
+{
+	struct imap_command c;
+	int failed;
+
+	buf_clear(&im->selected);
+	imap_select_command(im, &c, raw, write);
+	failed = imap_command_send(im, &c, e) || (then && imap_command_send(im, then, e)) ||
+		 imap_select_answer(im, &c, raw, write, then, e);
+	imap_command_free(&c);
+	return failed ? -1 : 0;
 }
 
 int imap_select(struct imap *im, struct view raw, bool write, bool fresh, struct err *e)

@@ -1,0 +1,102 @@
+/* early.c - what changed in several folders, asked in one flight before the first of them is planned, and kept
+ * until plan.c takes it. Beside flow.c. Promises: a folder that tells much, or other than was expected, is
+ * asked by itself as ever. */
+#include <stdlib.h>
+
+#include "flow/lane.h"
+
+#define FACTS_MAX 4096u /* of a folder: what is kept is small */
+
+struct early {
+	struct changes_ask ask;
+	struct fact_sink sink;
+	struct changes_told told;
+	struct fact *facts;
+	size_t count, size;
+	struct arena arena;
+	bool too_many;
+};
+
+static int keep(void *arg, const struct fact *fact, struct err *e)
+{
+	struct early *y = arg;
+	struct fact *copy;
+
+	(void)e;
+	y->too_many = y->too_many || y->count == FACTS_MAX;
+	if (y->too_many)
+		return 0;
+	y->facts = mem_room(y->facts, y->count, &y->size, sizeof(*y->facts));
+	copy = &y->facts[y->count++];
+	*copy = *fact;
+	copy->id = arena_copy(&y->arena, fact->id);
+	copy->object = arena_copy(&y->arena, fact->object);
+	return 0;
+}
+
+void early_forget(struct folder_job *job)
+{
+	struct early *y = job->early;
+
+	if (!y)
+		return;
+	arena_free(&y->arena);
+	free(y->facts);
+	free(y);
+	job->early = NULL;
+}
+
+/* Nothing else will be asked of it before. */
+static bool is_ready(const struct lane *l, const struct folder_job *job)
+{
+	const struct ledger_folder *m = job->memory;
+
+	return job->usable && !job->looked && !job->early && m->cursor.text[0] && !m->open &&
+	       !m->owed && !m->floor.text[0] && !job->source_reset && !job->target_reset &&
+	       !plan_is_idle(l, job) && !reconcile_is_due(l, job);
+}
+
+int early_ask(struct lane *l, struct err *e)
+{
+	struct asking *list = mem_new(l->job_count + 1, sizeof(*list));
+	struct folder_job **jobs = mem_new(l->job_count + 1, sizeof(struct folder_job *));
+	size_t count = 0;
+	int failed = 0;
+
+	for (size_t i = 0; l->from->changes_all && i < l->job_count; i++) {
+		struct folder_job *job = &l->jobs[i];
+		struct early *y;
+
+		if (!is_ready(l, job))
+			continue;
+		y = job->early = NEW(struct early);
+		y->ask = plan_ask(job);
+		y->sink = (struct fact_sink){keep, y};
+		jobs[count] = job;
+		list[count++] =
+		    (struct asking){.folder = job->source, .ask = &y->ask, .sink = &y->sink};
+	}
+	if (count > 1)
+		failed = l->from->changes_all(l->source, list, count, e);
+	for (size_t i = 0; i < count; i++) {
+		jobs[i]->early->told = list[i].told;
+		if (failed || !list[i].done || jobs[i]->early->too_many)
+			early_forget(jobs[i]);
+	}
+	free(list);
+	free(jobs);
+	return failed ? -1 : 0;
+}
+
+int early_tell(
+    struct folder_job *job, const struct fact_sink *sink, struct changes_told *told, struct err *e)
+{
+	const struct early *y = job->early;
+	int failed = 0;
+
+	for (size_t i = 0; !failed && i < y->count; i++)
+		failed = sink->take(sink->arg, &y->facts[i], e);
+	*told = y->told;
+	early_forget(job);
+	return failed ? -1 : 0;
+}
