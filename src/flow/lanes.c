@@ -13,7 +13,7 @@
 #include "flow/lane.h"
 
 #define MANY_ITEMS 500u /* from here on each folder may have a lane; below, some share one */
-#define FOLDERS_A_LANE 3u
+#define FOLDERS_A_LANE 2u
 
 /* A folder that waits for a lane. */
 struct turn {
