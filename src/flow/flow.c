@@ -22,8 +22,10 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 	int delay_s = mend_delay(e, l->connected_once, tries);
 
 	l->throttled = l->throttled || e->cause == CAUSE_THROTTLED;
-	if (e->scope == ERR_LINK)
+	if (e->scope == ERR_LINK) {
 		flow_disconnect(l, job);
+		lanes_release(l); /* theirs may be the places that we need */
+	}
 	if (delay_s < 0)
 		return -1;
 	mend_note(note, e, delay_s);
@@ -365,7 +367,7 @@ static int run(struct lane *l, struct err *e)
 }
 
 int flow_open_lane(struct lane *l, const struct flow_options *options,
-    const struct flow_context *context, struct ledger *older, struct err *e)
+    const struct flow_context *context, struct err *e)
 {
 	l->options = options;
 	l->context = context;
@@ -383,14 +385,12 @@ int flow_open_lane(struct lane *l, const struct flow_options *options,
 	    .note = context->watch->note,
 	    .note_arg = context->watch->arg,
 	    .record = context->record};
-	if (older)
-		return ledger_join(&l->ledger, older, context->store, l->flags, e);
-	return ledger_open(&l->ledger, context->store, options->source->identity,
-	    options->destination->identity, l->flags, context->hook, e);
+	return 0;
 }
 
 void flow_close_lane(struct lane *l)
 {
+	lanes_end(l);
 	flow_disconnect(l, NULL);
 	for (size_t i = 0; i < l->job_count; i++)
 		folders_job_free(&l->jobs[i]);
@@ -407,7 +407,10 @@ int flow_copy(struct copy_summary *summary, const struct flow_options *options,
 {
 	struct lane l = {.summary = summary};
 	int64_t started = clock_ms();
-	int failed = flow_open_lane(&l, options, context, NULL, e) || run(&l, e);
+	int failed = flow_open_lane(&l, options, context, e) ||
+		     ledger_open(&l.ledger, context->store, options->source->identity,
+			 options->destination->identity, l.flags, context->hook, e) ||
+		     run(&l, e);
 
 	flow_close_lane(&l);
 	summary->elapsed_ms = (uint64_t)(clock_ms() - started);

@@ -342,6 +342,7 @@ int folders_prepare(struct lane *l, struct err *e)
 		return -1;
 	tell_left_out(l);
 	start_map(l);
+	lanes_expect(l);
 	known = arena_new(&scratch, l->map.count, sizeof(*known));
 	for (size_t i = 0; i < l->map.count; i++)
 		known[i] = l->map.entries[i].remembered != NULL;

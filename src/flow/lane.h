@@ -45,6 +45,7 @@ struct lane {
 	unsigned suspicions;
 	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
 	struct folder_job *jobs; /* one a folder of the map, in its order */
+	struct crew *crew;       /* of the first lane: its helpers; NULL = none yet */
 	size_t job_count;
 	uint64_t pretended;  /* of a dry run: moves out of folders that went */
 	bool throttled;      /* a server asked for patience in this pass */
@@ -159,9 +160,9 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
 bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *accident);
 
 /* ---- flow.c ---- */
-/* A lane without sessions yet. With OLDER: its ledger joins that one's pass. */
+/* A lane without sessions and ledger yet. */
 int flow_open_lane(struct lane *l, const struct flow_options *options,
-    const struct flow_context *context, struct ledger *older, struct err *e);
+    const struct flow_context *context, struct err *e);
 void flow_close_lane(struct lane *l);
 /* One folder to its end, through all troubles that are its own. -1 = the lane cannot go on. */
 int flow_job(struct lane *l, struct folder_job *job, struct err *e);
@@ -184,8 +185,13 @@ int flow_connect(struct lane *l, struct err *e);
 void flow_disconnect(struct lane *l, struct folder_job *job);
 
 /* ---- lanes.c ---- */
+/* The map is known: as many helpers as what is new pays for connect while the account is prepared. */
+void lanes_expect(struct lane *l);
 /* All jobs, by as many lanes as pay. */
 int lanes_run(struct lane *l, struct err *e);
+/* Helpers that have no work yet go. */
+void lanes_release(struct lane *l);
+void lanes_end(struct lane *l);
 
 /* ---- lane.c ---- */
 void lane_exception(struct lane *l, const struct folder_job *job, enum cause cause, struct view id,

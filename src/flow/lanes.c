@@ -22,22 +22,27 @@ struct turn {
 	bool returned;          /* by a lane that gave up: what the ledger knows is newer than we */
 };
 
-struct crew {
-	struct lane *first;
-	pthread_mutex_t lock; /* of what follows */
-	struct turn *turns;
-	size_t count;
-	uint64_t taken; /* items in folders that helpers took */
-	bool ended;     /* trouble: no more is begun */
-};
-
 struct helper {
 	struct lane lane;
 	struct crew *crew;
+	unsigned place; /* from 1 on; the first lane has 0 */
 	struct copy_summary summary;
 	pthread_t thread;
 	bool running, failed;
 	struct err err;
+};
+
+struct crew {
+	struct lane *first;
+	struct helper *helpers;
+	size_t started;
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t news;
+	bool begun; /* the list is there, and the pass is shared */
+	struct turn *turns;
+	size_t count;
+	uint64_t taken; /* items in folders that helpers took */
+	bool ended;     /* trouble, or nothing to do: no more is begun */
 };
 
 /* ---- the list ---- */
@@ -74,7 +79,28 @@ static void end_list(struct crew *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->ended = true;
+	pthread_cond_broadcast(&c->news);
 	pthread_mutex_unlock(&c->lock);
+}
+
+static void begin_list(struct crew *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->begun = true;
+	pthread_cond_broadcast(&c->news);
+	pthread_mutex_unlock(&c->lock);
+}
+
+static bool wait_for_list(struct crew *c)
+{
+	bool begun;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->begun && !c->ended)
+		pthread_cond_wait(&c->news, &c->lock);
+	begun = c->begun && !c->ended;
+	pthread_mutex_unlock(&c->lock);
+	return begun;
 }
 
 /* Ascending, because the list is taken from its end; equal ones in the order of the map. */
@@ -163,14 +189,40 @@ static int help_with(struct helper *h, const struct turn *turn, struct err *e)
 	return failed ? -1 : 0;
 }
 
+/* What the first lane has learned since the helper began to connect, and changes no more. */
+static int join_pass(struct helper *h, struct err *e)
+{
+	const struct lane *first = h->crew->first;
+	struct lane *l = &h->lane;
+
+	l->map = first->map;
+	l->source_folders = first->source_folders;
+	l->target_folders = first->target_folders;
+	l->hold_deletions = first->hold_deletions;
+	return ledger_join(&l->ledger, first->ledger, h->place, l->context->store, l->flags, e);
+}
+
+static int work_along(struct helper *h, struct err *e)
+{
+	struct turn turn;
+
+	if (flow_connect(&h->lane, e))
+		return -1;
+	if (!wait_for_list(h->crew))
+		return 0;
+	if (join_pass(h, e))
+		return -1;
+	while (!h->lane.throttled && take_turn(h->crew, &h->lane, &turn))
+		if (help_with(h, &turn, e))
+			return -1;
+	return 0;
+}
+
 static void *help(void *arg)
 {
 	struct helper *h = arg;
-	struct turn turn;
 
-	h->failed = flow_connect(&h->lane, &h->err) != 0;
-	while (!h->failed && !h->lane.throttled && take_turn(h->crew, &h->lane, &turn))
-		h->failed = help_with(h, &turn, &h->err) != 0;
+	h->failed = work_along(h, &h->err) != 0;
 	if (!h->failed && h->lane.throttled)
 		lane_note(&h->lane, "one connection fewer: there is a limit to what is taken");
 	else if (h->failed && is_ours_alone(h, &h->err))
@@ -181,22 +233,35 @@ static void *help(void *arg)
 	return NULL;
 }
 
-static int start_helper(
-    struct helper *h, struct crew *c, const struct flow_context *context, struct err *e)
+static struct crew *crew_of(struct lane *l)
+{
+	struct crew *c = l->crew;
+
+	if (c)
+		return c;
+	c = l->crew = NEW(struct crew);
+	*c = (struct crew){
+	    .first = l, .lock = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
+	c->helpers = mem_new(l->context->helper_count + 1, sizeof(*c->helpers));
+	return c;
+}
+
+/* Until there are COUNT of them. */
+static int start_helpers(struct crew *c, size_t count, struct err *e)
 {
 	const struct lane *first = c->first;
-	struct lane *l = &h->lane;
 
-	h->crew = c;
-	*l = (struct lane){.summary = &h->summary};
-	if (flow_open_lane(l, first->options, context, first->ledger, e))
-		return -1;
-	l->map = first->map;
-	l->source_folders = first->source_folders;
-	l->target_folders = first->target_folders;
-	l->hold_deletions = first->hold_deletions;
-	l->env.max_item = first->env.max_item;
-	h->running = !pthread_create(&h->thread, NULL, help, h);
+	while (c->started < count) {
+		struct helper *h = &c->helpers[c->started];
+
+		*h = (struct helper){.crew = c, .place = (unsigned)c->started + 1};
+		h->lane.summary = &h->summary;
+		if (flow_open_lane(
+			&h->lane, first->options, &first->context->helpers[c->started], e))
+			return -1;
+		c->started++;
+		h->running = !pthread_create(&h->thread, NULL, help, h);
+	}
 	return 0;
 }
 
@@ -244,6 +309,36 @@ static int end_helper(struct helper *h, struct err *e)
 	return failed ? -1 : 0;
 }
 
+static int end_helpers(struct crew *c, struct err *e)
+{
+	int failed = 0;
+
+	while (c->started) {
+		struct err trouble;
+
+		if (end_helper(&c->helpers[--c->started], &trouble)) {
+			*e = trouble;
+			failed = -1;
+		}
+	}
+	return failed;
+}
+
+void lanes_end(struct lane *l)
+{
+	struct crew *c = l->crew;
+	struct err ignored;
+
+	if (!c)
+		return;
+	end_list(c);
+	end_helpers(c, &ignored);
+	free(c->helpers);
+	free(c->turns);
+	free(c);
+	l->crew = NULL;
+}
+
 /* ---- all together ---- */
 
 /* The first lane takes its turns like the others. */
@@ -261,56 +356,74 @@ static int work(struct crew *c, struct err *e)
 	return 0;
 }
 
-static size_t helpers_worth(const struct lane *l, const struct crew *c)
+void lanes_release(struct lane *l)
 {
-	uint64_t items = 0;
-	size_t most;
+	if (l->crew && !l->crew->begun)
+		lanes_end(l);
+}
 
-	for (size_t i = 0; i < c->count; i++)
-		items += c->turns[i].items;
-	most = items >= MANY_ITEMS ? c->count : (c->count + 1) / FOLDERS_A_LANE;
+static size_t helpers_worth(const struct lane *l, uint64_t items, size_t folders)
+{
+	size_t most = items >= MANY_ITEMS ? folders : (folders + 1) / FOLDERS_A_LANE;
+
 	most = most ? most - 1 : 0;
 	return most < l->context->helper_count ? most : l->context->helper_count;
 }
 
+void lanes_expect(struct lane *l)
+{
+	uint64_t items = 0;
+	size_t folders = 0;
+	struct err ignored;
+
+	if (l->crew || l->options->dry_run || l->options->rebuild)
+		return;
+	for (size_t i = 0; i < l->map.count; i++) {
+		const struct folder *f = l->map.entries[i].source;
+		const struct ledger_folder *m = ledger_folder(l->ledger, f->raw);
+
+		if (f->messages <= m->stored)
+			continue;
+		folders++;
+		items += f->messages - m->stored;
+	}
+	start_helpers(crew_of(l), helpers_worth(l, items, folders), &ignored);
+}
+
 static int work_together(struct crew *c, struct err *e)
 {
-	const struct flow_context *context = c->first->context;
-	size_t count = helpers_worth(c->first, c);
-	struct helper *helpers = mem_new(count + 1, sizeof(*helpers));
-	size_t started = 0;
+	uint64_t items = 0;
+	bool alone;
 	int failed = 0;
 
-	if (count)
-		failed = ledger_share(c->first->ledger, (unsigned)count + 1, e);
-	while (!failed && started < count) {
-		failed = start_helper(&helpers[started], c, &context->helpers[started], e);
-		started++;
-	}
-	failed = failed || work(c, e);
-	if (failed)
-		end_list(c);
-	for (size_t i = 0; i < started; i++) {
-		struct err trouble;
-
-		if (end_helper(&helpers[i], &trouble) && !failed) {
-			*e = trouble;
-			failed = -1;
-		}
-	}
-	/* what helpers gave back after we had done */
-	if (!failed && work(c, e))
+	for (size_t i = 0; i < c->count; i++)
+		items += c->turns[i].items;
+	if (start_helpers(c, helpers_worth(c->first, items, c->count), e))
 		failed = -1;
-	free(helpers);
-	return failed ? -1 : 0;
+	alone = !c->started;
+	if (!failed && !alone)
+		failed = ledger_share(c->first->ledger, (unsigned)c->started + 1, e);
+	if (!failed)
+		begin_list(c);
+	failed = failed || work(c, e) ? -1 : 0;
+	if (failed) {
+		struct err ignored;
+
+		end_list(c);
+		end_helpers(c, &ignored);
+		return -1;
+	}
+	/* and what helpers gave back after we had done */
+	return end_helpers(c, e) || work(c, e) ? -1 : 0;
 }
 
 int lanes_run(struct lane *l, struct err *e)
 {
-	struct crew c = {.first = l, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct turn *turns = mem_new(l->job_count + 1, sizeof(*turns));
+	size_t count = 0;
+	struct crew *c;
 	int failed = 0;
 
-	c.turns = mem_new(l->job_count + 1, sizeof(*c.turns));
 	for (size_t i = 0; i < l->job_count && !failed; i++) {
 		struct folder_job *job = &l->jobs[i];
 
@@ -319,10 +432,13 @@ int lanes_run(struct lane *l, struct err *e)
 		if (!l->context->helper_count || is_bound(job) || plan_is_idle(l, job))
 			failed = flow_job(l, job, e);
 		else
-			c.turns[c.count++] = (struct turn){.job = job, .items = work_in(job)};
+			turns[count++] = (struct turn){.job = job, .items = work_in(job)};
 	}
-	qsort(c.turns, c.count, sizeof(*c.turns), by_items);
-	failed = failed || work_together(&c, e);
-	free(c.turns);
+	qsort(turns, count, sizeof(*turns), by_items);
+	c = crew_of(l);
+	c->turns = turns;
+	c->count = count;
+	failed = failed || work_together(c, e);
+	lanes_end(l);
 	return failed ? -1 : 0;
 }

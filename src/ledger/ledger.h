@@ -118,9 +118,10 @@ int ledger_open(struct ledger **out, struct store *store, const char *source_ide
     const char *destination_identity, struct flags_table *flags, const struct ledger_hook *hook,
     struct err *e);
 /* Several lanes, a folder each: LANES ledgers in one pass, each with a store of its own over the same
- * records. share() on the first, then join() for each of the others. */
+ * records. share() on the first, then join() for each of the others, PLACE 1 and on; from the thread of the
+ * lane, for it reads of the first only what does not change any more. */
 int ledger_share(struct ledger *l, unsigned lanes, struct err *e);
-int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
+int ledger_join(struct ledger **out, const struct ledger *with, unsigned place, struct store *store,
     struct flags_table *flags, struct err *e);
 /* Everything is durable: another lane may go on with it, ... */
 int ledger_sync(struct ledger *l, struct err *e);

@@ -18,7 +18,6 @@ struct ledger {
 	uint32_t last_number;   /* of a flag set, given by us */
 	uint32_t stride;        /* between the numbers we give: each lane has a row of its own */
 	uint32_t shared_number; /* the last one before others joined */
-	unsigned joined;        /* ledgers that share the pass */
 	struct store_batch batch;
 	struct buf key, value;
 	struct arena arena; /* folders: as long as the ledger */

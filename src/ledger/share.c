@@ -33,19 +33,19 @@ int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
 	return 0;
 }
 
-int ledger_join(struct ledger **out, struct ledger *with, struct store *store,
+int ledger_join(struct ledger **out, const struct ledger *with, unsigned place, struct store *store,
     struct flags_table *flags, struct err *e)
 {
 	struct ledger *l = records_new(store, with->destination, flags);
 
-	assert(with->joined + 1 < with->stride);
+	assert(place > 0 && place < with->stride);
 	memcpy(l->pair, with->pair, sizeof(l->pair));
 	if (records_load(l, e)) {
 		ledger_close(&l);
 		return -1;
 	}
 	l->pass = with->pass;
-	number_apart(l, with->shared_number, ++with->joined, with->stride);
+	number_apart(l, with->shared_number, place, with->stride);
 	*out = l;
 	return 0;
 }

@@ -1389,14 +1389,14 @@ static void test_stop_at_every_step(void **state)
 /* ---- several lanes ---- */
 
 /* Another lane's ledger in the pass of FIRST, with another folder. */
-static void join(struct place *p, struct place *first, const char *folder)
+static void join(struct place *p, struct place *first, unsigned lane, const char *folder)
 {
 	struct err e;
 
 	*p = (struct place){.disk = first->disk};
 	memory_store_open(&p->store, p->disk);
 	flags_table_new(&p->flags);
-	assert_int_equal(ledger_join(&p->ledger, first->ledger, p->store, p->flags, &e), 0);
+	assert_int_equal(ledger_join(&p->ledger, first->ledger, lane, p->store, p->flags, &e), 0);
 	assert_int_equal(ledger_pass(p->ledger), ledger_pass(first->ledger));
 	p->folder = ledger_folder(p->ledger, view_of(folder));
 }
@@ -1443,7 +1443,7 @@ static void test_lanes_share_a_pass(void **state)
 	assert_int_equal(ledger_share(lanes[0].ledger, COUNT_OF(lanes), &e), 0);
 	/* one is at work before the next has joined */
 	for (size_t i = 1; i < COUNT_OF(lanes); i++) {
-		join(&lanes[i], &lanes[0], folders[i]);
+		join(&lanes[i], &lanes[0], (unsigned)i, folders[i]);
 		snprintf(flags, sizeof(flags), "early%u", (unsigned)i);
 		copy_one(&lanes[i], 9, flags);
 	}
@@ -1475,7 +1475,7 @@ static void begin_two(struct place *first, struct place *other)
 	begin(first);
 	save(first);
 	assert_int_equal(ledger_share(first->ledger, 2, &e), 0);
-	join(other, first, "INBOX");
+	join(other, first, 1, "INBOX");
 }
 
 /* A lane leaves its folder in the middle: whoever takes it over knows what it did. */
