@@ -5,7 +5,7 @@
 
 #include "flow/lane.h"
 
-#define FACTS_MAX 4096u /* of a folder: what is kept is small */
+#define FACTS_MAX 8192u /* of all folders: what is kept is small */
 
 struct early {
 	struct changes_ask ask;
@@ -13,6 +13,7 @@ struct early {
 	struct changes_told told;
 	struct fact *facts;
 	size_t count, size;
+	size_t *kept; /* of all */
 	struct arena arena;
 	bool too_many;
 };
@@ -23,9 +24,10 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	struct fact *copy;
 
 	(void)e;
-	y->too_many = y->too_many || y->count == FACTS_MAX;
+	y->too_many = y->too_many || *y->kept == FACTS_MAX;
 	if (y->too_many)
 		return 0;
+	++*y->kept;
 	y->facts = mem_room(y->facts, y->count, &y->size, sizeof(*y->facts));
 	copy = &y->facts[y->count++];
 	*copy = *fact;
@@ -60,7 +62,7 @@ int early_ask(struct lane *l, struct err *e)
 {
 	struct asking *list = mem_new(l->job_count + 1, sizeof(*list));
 	struct folder_job **jobs = mem_new(l->job_count + 1, sizeof(struct folder_job *));
-	size_t count = 0;
+	size_t count = 0, kept = 0;
 	int failed = 0;
 
 	for (size_t i = 0; l->from->changes_all && i < l->job_count; i++) {
@@ -71,6 +73,7 @@ int early_ask(struct lane *l, struct err *e)
 			continue;
 		y = job->early = NEW(struct early);
 		y->ask = plan_ask(job);
+		y->kept = &kept;
 		y->sink = (struct fact_sink){keep, y};
 		jobs[count] = job;
 		list[count++] =

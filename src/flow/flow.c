@@ -186,11 +186,10 @@ int flow_job(struct lane *l, struct folder_job *job, struct err *e)
  * moved. */
 static int look_at(struct lane *l, bool finished, struct err *e)
 {
-	if (finished && !flow_connect(l, e) && early_ask(l, e)) {
-		if (e->scope > ERR_LINK)
-			return -1;
-		flow_disconnect(l, NULL); /* each job mends its links by itself */
-	}
+	unsigned tries = 0;
+
+	if (finished && l->source && l->destination && early_ask(l, e) && mend(l, NULL, &tries, e))
+		return -1;
 	for (size_t i = 0; i < l->job_count; i++) {
 		struct folder_job *job = &l->jobs[i];
 

@@ -9,6 +9,7 @@
  * Any other trouble that would end the pass ends it. Does not: split a folder. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "flow/lane.h"
 
@@ -378,14 +379,19 @@ void lanes_expect(struct lane *l)
 
 	if (l->crew || l->options->dry_run || l->options->rebuild)
 		return;
+	if (l->sessions > 1 || l->throttled)
+		return; /* first of all this lane must hold */
 	for (size_t i = 0; i < l->map.count; i++) {
 		const struct folder *f = l->map.entries[i].source;
 		const struct ledger_folder *m = ledger_folder(l->ledger, f->raw);
 
-		if (f->messages <= m->stored)
+		uint64_t known = ledger_alive(m);
+
+		if (f->messages <= known ||
+		    (f->glance_cursor && !strcmp(m->cursor.text, f->glance_cursor)))
 			continue;
 		folders++;
-		items += f->messages - m->stored;
+		items += f->messages - known;
 	}
 	start_helpers(crew_of(l), helpers_worth(l, items, folders), &ignored);
 }
