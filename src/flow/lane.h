@@ -229,8 +229,9 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- plan.c ---- */
 /* Is it certain from the listing alone that there is nothing to do? */
-struct changes_ask plan_ask(const struct folder_job *job);
 bool plan_is_idle(const struct lane *l, const struct folder_job *job);
+/* What the source is asked, since the cursor. */
+struct changes_ask plan_ask(const struct folder_job *job);
 /* Sweep the source since the cursor: fills todo, changes, told. */
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e);
 /* What was planned some time ago: do its ids still mean the same? -1: they do not (scope folder). */
