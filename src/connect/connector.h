@@ -276,7 +276,7 @@ struct connector {
 	int (*make)(struct session *s, struct view from, char *const *parts, size_t depth,
 	    enum folder_role role, bool subscribe, struct arena *a, struct view *out_raw,
 	    struct err *e);
-	/* Try to make folders of one depth in one flight. Those that are not done are left to make(). */
+	/* Try to make folders in one flight, parents before children. Those that are not done are left to make(). */
 	int (*make_all)(struct session *s, struct making *folders, size_t count, struct arena *a,
 	    struct err *e);
 	/* A lower bound of this instant of the folder. */

@@ -157,9 +157,9 @@ static int remember_made(
 	return ledger_set_target(l->ledger, m, entry->parts, entry->depth, made->raw, e);
 }
 
-/* All that can be made of this depth in one flight: MADE of the map's entries. What is not made so, for
- * whatever reason, is made by itself. */
-static int make_flight(struct lane *l, size_t depth, bool *made, struct err *e)
+/* All that can be made in one flight, parents before children: MADE of the map's entries. What is not made so,
+ * for whatever reason, is made by itself. */
+static int make_flight(struct lane *l, size_t deepest, bool *made, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct making *folders = arena_new(&scratch, l->map.count + 1, sizeof(*folders));
@@ -167,10 +167,11 @@ static int make_flight(struct lane *l, size_t depth, bool *made, struct err *e)
 
 	if (!l->to->make_all || l->sessions > 1 || l->options->dry_run || l->options->rebuild)
 		return 0; /* some name may have cost the link */
-	for (size_t i = 0; i < l->map.count; i++)
-		if (l->map.entries[i].depth == depth &&
-		    is_plain(l, &l->map.entries[i], &folders[count]))
-			which[count++] = i;
+	for (size_t depth = 1; depth <= deepest; depth++)
+		for (size_t i = 0; i < l->map.count; i++)
+			if (l->map.entries[i].depth == depth &&
+			    is_plain(l, &l->map.entries[i], &folders[count]))
+				which[count++] = i;
 	if (count && l->to->make_all(l->destination, folders, count, &l->map.arena, e))
 		return -1;
 	for (size_t i = 0; i < count; i++) {
@@ -222,14 +223,9 @@ static bool is_lost(const struct lane *l, const struct name_map_entry *entry)
 	return ledger_folder(l->ledger, entry->source->raw)->lost;
 }
 
-/* Parents before children. */
-static int make_level(struct lane *l, size_t depth, bool *again, struct err *e)
+/* What is not MADE yet of one depth. */
+static int make_level(struct lane *l, size_t depth, const bool *made, bool *again, struct err *e)
 {
-	struct arena scratch AUTO(arena_free) = ARENA_INIT;
-	bool *made = arena_new(&scratch, l->map.count + 1, sizeof(*made));
-
-	if (make_flight(l, depth, made, e))
-		return -1;
 	for (size_t i = 0; i < l->map.count; i++) {
 		struct name_map_entry *entry = &l->map.entries[i];
 
@@ -312,6 +308,8 @@ static int make_all(struct lane *l, struct err *e)
 	bool again = true;
 
 	for (int round = 0; again && round < ATTEMPTS; round++) {
+		struct arena scratch AUTO(arena_free) = ARENA_INIT;
+		bool *flown = arena_new(&scratch, l->map.count + 1, sizeof(*flown));
 		size_t deepest = 0;
 
 		again = false;
@@ -319,8 +317,10 @@ static int make_all(struct lane *l, struct err *e)
 		for (size_t i = 0; i < l->map.count; i++)
 			if (l->map.entries[i].depth > deepest)
 				deepest = l->map.entries[i].depth;
+		if (make_flight(l, deepest, flown, e))
+			return -1;
 		for (size_t depth = 1; depth <= deepest; depth++)
-			if (make_level(l, depth, &again, e))
+			if (make_level(l, depth, flown, &again, e))
 				return -1;
 		if (l->summary->folders_made != made && verify_made(l, &again, e))
 			return -1;
