@@ -5,7 +5,10 @@
 
 #include "flow/lane.h"
 
-#define FACTS_MAX 8192u /* of all folders: what is kept is small */
+/* What is kept is small. */
+#define FACTS_MAX 8192u /* of all folders */
+#define NEW_MAX 1000u   /* of one, as its listing tells */
+#define OBJECT_MAX 255u /* bytes of an object id (RFC 8474 §4.1) */
 
 struct early {
 	struct changes_ask ask;
@@ -24,7 +27,10 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	struct fact *copy;
 
 	(void)e;
-	y->too_many = y->too_many || *y->kept == FACTS_MAX;
+	if (!y->too_many && (*y->kept == FACTS_MAX || fact->object.len > OBJECT_MAX)) {
+		y->too_many = true;
+		*y->kept -= y->count; /* it is asked again: the room is for others */
+	}
 	if (y->too_many)
 		return 0;
 	++*y->kept;
@@ -55,7 +61,8 @@ static bool is_ready(const struct lane *l, const struct folder_job *job)
 
 	return job->usable && !job->looked && !job->early && m->cursor.text[0] && !m->open &&
 	       !m->owed && !m->floor.text[0] && !job->source_reset && !job->target_reset &&
-	       !plan_is_idle(l, job) && !reconcile_is_due(l, job);
+	       job->source->messages < ledger_alive(m) + NEW_MAX && !plan_is_idle(l, job) &&
+	       !reconcile_is_due(l, job);
 }
 
 int early_ask(struct lane *l, struct err *e)

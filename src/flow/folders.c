@@ -166,7 +166,11 @@ static int make_flight(struct lane *l, size_t deepest, bool *made, struct err *e
 	size_t *which = arena_new(&scratch, l->map.count + 1, sizeof(*which)), count = 0;
 
 	if (!l->to->make_all || l->sessions > 1 || l->options->dry_run || l->options->rebuild)
-		return 0; /* some name may have cost the link */
+		return 0;                         /* some name may have cost the link */
+	for (size_t i = 0; i < l->map.count; i++) /* a child would make the name it shall get */
+		if (ledger_folder(l->ledger, l->map.entries[i].source->raw)->renamed &&
+		    l->map.entries[i].depth < deepest)
+			deepest = l->map.entries[i].depth;
 	for (size_t depth = 1; depth <= deepest; depth++)
 		for (size_t i = 0; i < l->map.count; i++)
 			if (l->map.entries[i].depth == depth &&

@@ -379,6 +379,8 @@ void lanes_expect(struct lane *l)
 
 	if (l->crew || l->options->dry_run || l->options->rebuild)
 		return;
+	if (!l->to->adopt)
+		return; /* no time is won; and a Maildir that is being made must not be opened */
 	if (l->sessions > 1 || l->throttled)
 		return; /* first of all this lane must hold */
 	for (size_t i = 0; i < l->map.count; i++) {
@@ -399,15 +401,15 @@ void lanes_expect(struct lane *l)
 static int work_together(struct crew *c, struct err *e)
 {
 	uint64_t items = 0;
-	bool alone;
 	int failed = 0;
 
 	for (size_t i = 0; i < c->count; i++)
 		items += c->turns[i].items;
 	if (start_helpers(c, helpers_worth(c->first, items, c->count), e))
 		failed = -1;
-	alone = !c->started;
-	if (!failed && !alone)
+	if (!c->count)
+		end_list(c); /* who connected in vain need not join */
+	else if (!failed && c->started)
 		failed = ledger_share(c->first->ledger, (unsigned)c->started + 1, e);
 	if (!failed)
 		begin_list(c);

@@ -409,6 +409,15 @@ class Folders(Strange):
         self.assertEqual(here, there)
         self.assertEqual(len(stage.destination.messages("INBOX")), 3)
 
+    def test_new_below_a_renamed_one(self):
+        """A server that makes what is above as well must not have made the name before the folder is renamed to it."""
+        stage = self.one_end("destination", {"superiors": True}, mails(2) + mails(3, "Work") + mails(2, "Work/Old"))
+        self.then(stage)
+        stage.source.world.account(stage.user).rename("Work", "Job")
+        stage.fill(mails(1, "Job/New"))
+        self.then(stage)
+        self.assertEqual(sorted(stage.destination.state()["folders"]), ["INBOX", "Job", "Job/New", "Job/Old"])
+
     def test_trailing_delimiter(self):
         """Exchange and UW show a parent as "Public Folders/"."""
         def one(side):

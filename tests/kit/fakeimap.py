@@ -1617,6 +1617,10 @@ class Session:
         if self.options.delimiter and name.endswith(self.options.delimiter):
             name = name[:-1]
         self.check_new_name(name)
+        if self.options.superiors and self.options.delimiter:
+            parts = name.split(self.options.delimiter)
+            for depth in range(1, len(parts)):
+                self.account.make(self.options.delimiter.join(parts[:depth]))
         folder = self.account.make(name, use)
         return "[MAILBOXID (F%d)] CREATE completed" % folder.mailboxid if self.has("OBJECTID") else "CREATE completed"
 
@@ -2203,6 +2207,7 @@ def build_parser():
     add("--list-names", choices=["quoted", "atom", "literal"], default="quoted")
     add("--case-insensitive", action="store_true", help="folder names")
     add("--no-inferiors", action="store_true", help="a mailbox with messages cannot have children")
+    add("--superiors", action="store_true", help="CREATE makes what is above as well (RFC 3501 6.3.3)")
     add("--max-name", type=int, default=0)
     add("--refuse-name", action="append", default=[], metavar="REGEX[ => TEXT]")
     add("--permanent-flags", default=r"\Answered \Flagged \Deleted \Seen \Draft \*")
