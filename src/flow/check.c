@@ -204,8 +204,9 @@ static int take_whole(void *arg, const struct fact *fact, struct err *e)
 	    bsearch(&key, c->job->stored, c->job->stored_count, sizeof(key), by_target);
 
 	(void)e;
-	if (!x || !fact->has_identity)
+	if (!x || !x->found || x->read || !fact->has_identity)
 		return 0;
+	x->read = true;
 	if (x->identity.odd && fact->size == x->identity.size &&
 	    memcmp(fact->identity.exact, x->identity.exact, sizeof(x->identity.exact)))
 		lane_exception(c->l, c->job, CAUSE_ALTERED, x->source_id, x->msgid,
@@ -230,7 +231,7 @@ static size_t choose_whole(const struct folder_job *job, bool first, struct view
 		bool chosen =
 		    first && sample < SAMPLE && !x->earlier && x->identity.size <= SAMPLE_BYTES;
 
-		if (!x->found || (!x->identity.odd && !chosen))
+		if (!x->identity.odd && !chosen)
 			continue;
 		sample += chosen;
 		ids[count++] = x->target_id;
@@ -258,20 +259,33 @@ static void tell_fidelity(struct checker *c)
 		    seen & FIDELITY_KEYWORDS ? " drops keywords;" : "");
 }
 
-static int read_back(struct checker *c, struct err *e)
+/* One flight where that can be; what did not go in it is asked for by itself. */
+static int look_and_read_back(struct checker *c, struct changes_told *told, struct err *e)
 {
+	struct lane *l = c->l;
 	struct folder_job *job = c->job;
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
 	struct view *ids = arena_new(&scratch, job->stored_count, sizeof(*ids));
 	bool first = !(job->memory->fidelity & FIDELITY_SEEN);
-	struct changes_ask ask = {
+	struct changes_ask look = {.since = &job->floor, .only_new = true};
+	struct changes_ask read = {
 	    .digest = true, .ids = ids, .count = choose_whole(job, first, ids)};
-	struct fact_sink sink = {take_whole, c};
-	struct changes_told told;
+	struct fact_sink looked = {take_fact, c}, whole = {take_whole, c};
+	struct asking both[] = {{.folder = &job->target, .ask = &look, .sink = &looked},
+	    {.folder = &job->target, .ask = &read, .sink = &whole}};
 
-	if (ask.count && c->l->to->changes(c->l->destination, &job->target, &ask, &sink, &told, e))
+	if (read.count && job->floor.text[0] && l->to->changes_all &&
+	    l->to->changes_all(l->destination, both, 2, e))
 		return -1;
-	if (first && ask.count)
+	*told = both[0].told;
+	if (!both[0].done && l->to->changes(l->destination, &job->target, &look, &looked, told, e))
+		return -1;
+	if (check_same_target(l, job, &told->cursor, e))
+		return -1;
+	if (read.count && !(both[0].done && both[1].done) &&
+	    l->to->changes(l->destination, &job->target, &read, &whole, &both[1].told, e))
+		return -1;
+	if (first && read.count)
 		tell_fidelity(c);
 	return 0;
 }
@@ -288,8 +302,6 @@ static void tell_missing(struct lane *l, struct folder_job *job)
 int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct checker c = {.l = l, .job = job};
-	struct changes_ask ask = {.since = &job->floor, .only_new = true};
-	struct fact_sink sink = {take_fact, &c};
 	struct changes_told told;
 
 	if (!job->stored_count)
@@ -298,11 +310,7 @@ int check_stored(struct lane *l, struct folder_job *job, struct err *e)
 	lane_progress(l);
 	l->progress.phase = COPY_COPYING;
 	qsort(job->stored, job->stored_count, sizeof(*job->stored), by_target);
-	if (l->to->changes(l->destination, &job->target, &ask, &sink, &told, e))
-		return -1;
-	if (check_same_target(l, job, &told.cursor, e))
-		return -1;
-	if (read_back(&c, e))
+	if (look_and_read_back(&c, &told, e))
 		return -1;
 	tell_missing(l, job);
 	check_forget(job);

@@ -83,7 +83,8 @@ struct expectation {
 	const char *msgid;
 	bool uncounted; /* an earlier pass counted it */
 	bool earlier;   /* stored by an interrupted run: only id and flags are known */
-	bool found;
+	bool found;     /* the destination shows it */
+	bool read;      /* its bytes were read back */
 };
 
 /* An item whose flags changed at the source. */

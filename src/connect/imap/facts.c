@@ -730,6 +730,18 @@ struct flown {
 	struct sweep sweep;
 };
 
+/* One set must hold all ids. */
+static bool foresee_ids(const struct changes_ask *ask, char *set, size_t size)
+{
+	struct buf text AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
+	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	uint32_t *uids;
+	size_t count = uids_of(ask, &uids, &scratch);
+
+	return count && next_set(uids, count, &text) == count &&
+	       (size_t)snprintf(set, size, "%s", text.data) < size;
+}
+
 /* False: it cannot go in a flight. */
 static int take_off(
     struct imap *im, struct flown *x, struct asking *a, bool *under_way, struct err *e)
@@ -737,7 +749,9 @@ static int take_off(
 	struct sweep *w = &x->sweep;
 
 	*x = (struct flown){.asking = a, .sweep = {.im = im, .sink = a->sink}};
-	*under_way = foresee(im, a->folder, a->ask, w->ahead_set, w->ahead_modifier);
+	*under_way = a->ask->count
+			 ? foresee_ids(a->ask, w->ahead_set, sizeof(w->ahead_set))
+			 : foresee(im, a->folder, a->ask, w->ahead_set, w->ahead_modifier);
 	if (!*under_way)
 		return 0;
 	imap_select_command(im, &x->examine, a->folder->raw, a->ask->marks_follow);
@@ -777,9 +791,9 @@ static int land(struct imap *im, struct flown *x, struct err *e)
 		failed = drop_ahead(w, &trouble);
 	else if (tell_state(w, a->folder, &a->told, &trouble))
 		failed = -1;
-	else if (!plan_sweep(w, a->ask, &a->told))
+	else if (!a->ask->count && !plan_sweep(w, a->ask, &a->told))
 		a->done = !(failed = drop_ahead(w, &trouble));
-	else if (!is_foreseen(w, &a->told))
+	else if (!a->ask->count && !is_foreseen(w, &a->told))
 		failed = drop_ahead(w, &trouble);
 	else
 		a->done = !(failed = fetch_answer(w, a->ask, &w->ahead, &trouble)) &&
