@@ -12,18 +12,19 @@
 #define ATTEMPTS MAPPING_ATTEMPTS
 #define SUSPICIONS 2 /* a folder that costs two connections in a row is given up */
 
-static int list_source(struct lane *l, struct err *e)
-{
-	if (l->from->list(l->source, &l->source_folders, e))
-		return -1;
-	folder_list_guess_roles(&l->source_folders);
-	return 0;
-}
-
 static int list_target(struct lane *l, struct err *e)
 {
 	if (l->to->list(l->destination, &l->target_folders, e))
 		return -1;
+	folder_list_guess_roles(&l->target_folders);
+	return 0;
+}
+
+static int list_both(struct lane *l, struct err *e)
+{
+	if (flow_list(l, e))
+		return -1;
+	folder_list_guess_roles(&l->source_folders);
 	folder_list_guess_roles(&l->target_folders);
 	return 0;
 }
@@ -340,7 +341,7 @@ int folders_prepare(struct lane *l, struct err *e)
 	l->progress.phase = COPY_LISTING;
 	lane_progress(l);
 	name_map_free(&l->map);
-	if (list_source(l, e) || list_target(l, e))
+	if (list_both(l, e))
 		return -1;
 	if (follow_folders(l, e))
 		return -1;

@@ -182,6 +182,8 @@ void early_forget(struct folder_job *job);
 /* ---- links.c ---- */
 /* Open what is not open. */
 int flow_connect(struct lane *l, struct err *e);
+/* The folders of both, to source_folders and target_folders. */
+int flow_list(struct lane *l, struct err *e);
 /* JOB (may be NULL) gives up what it has lent. */
 void flow_disconnect(struct lane *l, struct folder_job *job);
 

@@ -5,62 +5,121 @@
 
 #include "flow/lane.h"
 
-/* A source that is opened beside the destination, so that their round trips pass at the same time: in a
- * thread, with a wait set and a way to the controller of its own. */
-struct opening {
+/* Something that is done at the source in a thread, with a wait set and a way to the controller of its own, so
+ * that its round trips pass while those of the destination do. */
+struct beside {
 	struct lane *l;
 	struct connect_env env;
+	int (*work)(struct beside *b, struct err *e);
 	struct session *session;
 	pthread_t thread;
 	bool running, failed;
 	struct err err;
 };
 
-static void *open_beside(void *arg)
+static void *work_beside(void *arg)
 {
-	struct opening *o = arg;
+	struct beside *b = arg;
 
-	o->failed = o->l->from->open(&o->session, o->l->options->source, &o->env, &o->err) != 0;
+	b->failed = b->work(b, &b->err) != 0;
 	return NULL;
 }
 
-static void begin_opening(struct opening *o, struct lane *l)
+static void begin_beside(struct beside *b)
 {
-	const struct flow_context *beside = l->context->opener;
+	struct waitset *waits = b->l->context->opener->waits;
 
-	*o = (struct opening){.l = l, .env = l->env};
-	if (!beside || !l->from->adopt || l->source || l->destination)
+	waitset_let_cancel(waits, true);
+	b->running = !pthread_create(&b->thread, NULL, work_beside, b);
+	if (!b->running)
+		waitset_let_cancel(waits, false);
+}
+
+/* Without a thread it is done now. */
+static int end_beside(struct beside *b, struct err *e)
+{
+	if (!b->running)
+		return b->work(b, e);
+	pthread_join(b->thread, NULL);
+	waitset_let_cancel(b->env.waits, false);
+	if (b->failed)
+		*e = b->err;
+	return b->failed ? -1 : 0;
+}
+
+/* False: there is no thread for it. */
+static bool can_be_beside(struct beside *b, struct lane *l)
+{
+	const struct flow_context *own = l->context->opener;
+
+	*b = (struct beside){.l = l, .env = l->env};
+	if (!own || !l->from->adopt)
+		return false;
+	b->env.waits = own->waits;
+	b->env.secret_arg = own->secret_arg;
+	b->env.note_arg = own->watch->arg;
+	return true;
+}
+
+static int open_beside(struct beside *b, struct err *e)
+{
+	return b->l->from->open(&b->session, b->l->options->source, &b->env, e);
+}
+
+static void begin_opening(struct beside *b, struct lane *l)
+{
+	if (!can_be_beside(b, l) || l->source || l->destination)
 		return;
-	o->env.waits = beside->waits;
-	o->env.secret_arg = beside->secret_arg;
-	o->env.note_arg = beside->watch->arg;
-	waitset_let_cancel(beside->waits, true);
-	o->running = !pthread_create(&o->thread, NULL, open_beside, o);
+	b->work = open_beside;
+	begin_beside(b);
 }
 
 /* The session is ours, or nobody's if there is no use for it. */
-static int end_opening(struct opening *o, bool wanted, struct err *e)
+static int end_opening(struct beside *b, bool wanted, struct err *e)
 {
-	struct lane *l = o->l;
+	struct lane *l = b->l;
+	struct err ignored;
 
-	if (!o->running)
+	if (!b->running)
 		return 0;
 	if (!wanted)
-		waitset_cancel(o->env.waits);
-	pthread_join(o->thread, NULL);
-	waitset_let_cancel(o->env.waits, false);
+		waitset_cancel(b->env.waits);
+	if (end_beside(b, wanted ? e : &ignored))
+		return wanted ? -1 : 0;
 	if (!wanted) {
-		if (o->session)
-			l->from->close(&o->session, NULL);
+		l->from->close(&b->session, NULL);
 		return 0;
 	}
-	if (o->failed) {
-		*e = o->err;
-		return -1;
-	}
-	l->from->adopt(o->session, &l->env);
-	l->source = o->session;
+	l->from->adopt(b->session, &l->env);
+	l->source = b->session;
 	return 0;
+}
+
+static int list_beside(struct beside *b, struct err *e)
+{
+	return b->l->from->list(b->l->source, &b->l->source_folders, e);
+}
+
+int flow_list(struct lane *l, struct err *e)
+{
+	struct beside b;
+	struct err trouble;
+	int listed, target;
+
+	if (!can_be_beside(&b, l))
+		return l->from->list(l->source, &l->source_folders, e) ||
+			       l->to->list(l->destination, &l->target_folders, e)
+			   ? -1
+			   : 0;
+	b.work = list_beside;
+	l->from->adopt(l->source, &b.env);
+	begin_beside(&b);
+	target = l->to->list(l->destination, &l->target_folders, e);
+	listed = end_beside(&b, &trouble);
+	l->from->adopt(l->source, &l->env);
+	if (listed)
+		*e = trouble;
+	return listed || target ? -1 : 0;
 }
 
 /* Unless it is open. SOFTWARE is what it calls itself. */
@@ -94,7 +153,7 @@ static int open_source(struct lane *l, struct err *e)
 
 int flow_connect(struct lane *l, struct err *e)
 {
-	struct opening beside;
+	struct beside beside;
 	bool failed;
 
 	if (l->source && l->destination)

@@ -434,7 +434,7 @@ class Names(Case):
             for name in names:
                 stage.source.add(name, text(name), [], EPOCH)
             stage.source.world.account().subscribed.update(names)
-            self.check_exact(stage, stage.copy())
+            self.check_exact(stage, stage.copy("--lanes", "1"))
             self.assertEqual(stage.destination.world.account().subscribed, set(names))
             self.assertEqual(stage.destination.count("LOGIN") + stage.destination.count("AUTHENTICATE"), 1, "the link was lost")
         self.each(one, variant=("full", "bare"))
