@@ -400,12 +400,17 @@ static int sqlite_get(struct store *store, const struct view *keys, size_t count
     void *arg, struct err *e)
 {
 	struct sqlite_store *s = sqlite_of(store);
+	bool together; /* one lock for all, not one for each */
 	int answer = 0;
 
 	if (sqlite_sound(s, e) || sqlite_apply(s, COMMIT_EARLY, e))
 		return -1;
+	together =
+	    count > 1 && sqlite3_get_autocommit(s->db) && db_run(s->db, "BEGIN") == SQLITE_OK;
 	for (size_t i = 0; i < count && !answer; i++)
 		answer = get_one(s, keys[i], take, arg, e);
+	if (together)
+		db_run(s->db, "COMMIT");
 	return answer < 0 ? -1 : 0;
 }
 

@@ -215,7 +215,7 @@ class Scenario:
             del named[cause]
         demand(named == expected, what, "named", dict(named), "instead of", dict(expected), run)
         demand(run.code == (1 if expected else 0), what, "ended with", run)
-        demand(run.result.get("checked"), what, "was not checked:", run)
+        demand(run.result.get("checked"), what, "was not checked:", run, run.summary)
         there = sum(stage.at_source().values()) - sum(bad.values())
         told = run.summary["items_stored"] + run.summary["items_before"]
         demand(told == there or not PLOTS[self.plot].exact, what, "counts", told, "messages copied instead of", there)
