@@ -378,7 +378,8 @@ def bench(args):
         raise SystemExit("run.py: must be root: the mail servers run in roots of their own")
     form = FORMS["long" if args.long else "short"]
     chosen = tuple(args.peers.split(",")) if args.peers else form.peers
-    form = replace(form, rounds=args.rounds or form.rounds, peers=tuple(peer for peer in chosen if peer not in peers.missing()))
+    form = replace(form, rounds=args.rounds or form.rounds, budget=args.budget or form.budget,
+                   peers=tuple(peer for peer in chosen if peer not in peers.missing()))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # so that what is open is closed
     for peer in peers.missing():
         print(f"run.py: {peer} is not installed, so it is left out", file=sys.stderr)
@@ -399,6 +400,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--long", action="store_true", help="all cases, 15 rounds: hours")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="after which a rival has run often enough in a case")
     parser.add_argument("--peers", help=f"of {','.join(peers.ALL)}")
     parser.add_argument("--output", default=os.path.join(ROOT, "build", "bench-results"), help="directory for results.jsonl and the plots")
     parser.add_argument("--programs", default=os.path.join(ROOT, "build", "bench"), help="where limit and delay are")
