@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -34,6 +35,7 @@ struct line {
 	struct channel *channel;
 	struct waitset *waits;
 	struct store *store; /* NULL: not opened, or the job has none */
+	struct ledger_hook hook;
 	struct flow_watch watch;
 	struct buf frame;
 	int64_t last_progress;
@@ -50,8 +52,9 @@ struct worker {
 	size_t count;
 	struct record *record; /* NULL: none is wanted */
 	struct job_summary summary;
-	int originals; /* directory */
-	unsigned long steps, stop_at, stop_durable_at;
+	int originals;      /* directory */
+	atomic_ulong steps; /* of all lanes */
+	unsigned long stop_at, stop_durable_at;
 };
 
 static int bell = -1; /* write end, for the signal handler alone */
@@ -84,9 +87,8 @@ static uint64_t stream_from(void)
 	return wish ? strtoull(wish, NULL, 10) : 0;
 }
 
-static void make_durable(struct worker *w)
+static void make_durable(struct store *store)
 {
-	struct store *store = w->lines[0].store;
 	uint64_t ticket;
 	struct err ignored;
 
@@ -96,13 +98,14 @@ static void make_durable(struct worker *w)
 
 static void take_step(void *arg, const char *name)
 {
-	struct worker *w = arg;
+	const struct line *l = arg;
+	struct worker *w = l->worker;
+	unsigned long number = atomic_fetch_add(&w->steps, 1) + 1;
 
-	w->steps++;
-	log_debug("step %lu: %s", w->steps, name);
-	if (w->steps == w->stop_durable_at)
-		make_durable(w);
-	if (w->steps == w->stop_at || w->steps == w->stop_durable_at)
+	log_debug("step %lu: %s", number, name);
+	if (number == w->stop_durable_at)
+		make_durable(l->store);
+	if (number == w->stop_at || number == w->stop_durable_at)
 		kill(getpid(), SIGKILL);
 }
 
@@ -249,11 +252,13 @@ static struct flow_context context_of(struct line *l)
 {
 	l->watch = (struct flow_watch){
 	    tell_progress, tell_folder, tell_exception, tell_note, tell_report, .arg = l};
+	l->hook = (struct ledger_hook){take_step, l};
 	return (struct flow_context){.waits = l->waits,
 	    .store = l->store,
 	    .secret = ask_secret,
 	    .secret_arg = l,
 	    .watch = &l->watch,
+	    .hook = &l->hook,
 	    .record = l->worker->record,
 	    .stream_from = stream_from()};
 }
@@ -263,7 +268,6 @@ static int copy(struct worker *w, const struct flow_options *options, const stru
 {
 	struct flow_context contexts[LINES_MAX];
 	size_t lanes = LANES_OF(w->count);
-	struct ledger_hook hook = {take_step, w};
 
 	if (o->keep_originals && originals_open(&w->originals, o->keep_originals, e))
 		return -1;
@@ -280,7 +284,6 @@ static int copy(struct worker *w, const struct flow_options *options, const stru
 		contexts[i].keep = o->keep_originals ? keep_original : NULL;
 		contexts[i].keep_arg = w;
 	}
-	contexts[0].hook = &hook;
 	contexts[0].helpers = contexts + 1;
 	contexts[0].helper_count = lanes - 1;
 	return flow_copy(&w->summary.copy, options, &contexts[0], e);

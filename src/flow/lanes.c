@@ -200,7 +200,8 @@ static int join_pass(struct helper *h, struct err *e)
 	l->source_folders = first->source_folders;
 	l->target_folders = first->target_folders;
 	l->hold_deletions = first->hold_deletions;
-	return ledger_join(&l->ledger, first->ledger, h->place, l->context->store, l->flags, e);
+	return ledger_join(
+	    &l->ledger, first->ledger, h->place, l->context->store, l->flags, l->context->hook, e);
 }
 
 static int work_along(struct helper *h, struct err *e)

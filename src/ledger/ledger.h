@@ -122,7 +122,7 @@ int ledger_open(struct ledger **out, struct store *store, const char *source_ide
  * lane, for it reads of the first only what does not change any more. */
 int ledger_share(struct ledger *l, unsigned lanes, struct err *e);
 int ledger_join(struct ledger **out, const struct ledger *with, unsigned place, struct store *store,
-    struct flags_table *flags, struct err *e);
+    struct flags_table *flags, const struct ledger_hook *hook, struct err *e);
 /* Everything is durable: another lane may go on with it, ... */
 int ledger_sync(struct ledger *l, struct err *e);
 /* ... which reads anew what the folder's record and its intents say. */

@@ -34,12 +34,13 @@ int ledger_share(struct ledger *l, unsigned lanes, struct err *e)
 }
 
 int ledger_join(struct ledger **out, const struct ledger *with, unsigned place, struct store *store,
-    struct flags_table *flags, struct err *e)
+    struct flags_table *flags, const struct ledger_hook *hook, struct err *e)
 {
 	struct ledger *l = records_new(store, with->destination, flags);
 
 	assert(place > 0 && place < with->stride);
 	memcpy(l->pair, with->pair, sizeof(l->pair));
+	l->hook = hook ? *hook : (struct ledger_hook){0};
 	if (records_load(l, e)) {
 		ledger_close(&l);
 		return -1;

@@ -73,7 +73,7 @@ LIBRARIES = {
     "unistd.h": "base net connect/record.c connect/maildir ledger fleet cli",
     "fcntl.h": "net connect/maildir ledger fleet cli",
     "time.h": "base model fleet cli",
-    "stdatomic.h": "net",
+    "stdatomic.h": "net fleet/worker.c",
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.M)

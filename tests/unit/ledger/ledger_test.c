@@ -1396,7 +1396,8 @@ static void join(struct place *p, struct place *first, unsigned lane, const char
 	*p = (struct place){.disk = first->disk};
 	memory_store_open(&p->store, p->disk);
 	flags_table_new(&p->flags);
-	assert_int_equal(ledger_join(&p->ledger, first->ledger, lane, p->store, p->flags, &e), 0);
+	assert_int_equal(
+	    ledger_join(&p->ledger, first->ledger, lane, p->store, p->flags, NULL, &e), 0);
 	assert_int_equal(ledger_pass(p->ledger), ledger_pass(first->ledger));
 	p->folder = ledger_folder(p->ledger, view_of(folder));
 }
