@@ -775,34 +775,53 @@ static bool is_foreseen(const struct sweep *w, const struct changes_told *told)
 	       !strcmp(w->modifier, w->ahead_modifier);
 }
 
-/* Its answers. What is not as foreseen, or refused, is not done. */
-static int land(struct imap *im, struct flown *x, struct err *e)
+/* Its EXAMINE's answer. WANTED: the FETCH that went with it asks for what is to be asked. */
+static int look_at_state(struct imap *im, struct flown *x, bool *wanted, struct err *e)
 {
 	struct asking *a = x->asking;
 	struct sweep *w = &x->sweep;
+
+	*wanted = false;
+	if (imap_select_answer(im, &x->examine, a->folder->raw, a->ask->marks_follow, &w->ahead, e))
+		return -1;
+	if (!im->uidnext)
+		return 0;
+	if (tell_state(w, a->folder, &a->told, e))
+		return -1;
+	if (a->ask->count)
+		*wanted = true;
+	else if (plan_sweep(w, a->ask, &a->told))
+		*wanted = is_foreseen(w, &a->told);
+	else
+		a->done = true; /* the state says it all */
+	return 0;
+}
+
+static int land(struct imap *im, struct flown *x, bool *wanted, struct err *e)
+{
+	struct asking *a = x->asking;
+	struct sweep *w = &x->sweep;
+
+	if (look_at_state(im, x, wanted, e))
+		return -1;
+	return *wanted ? fetch_answer(w, a->ask, &w->ahead, e) : drop_ahead(w, e);
+}
+
+/* Its answers. What is not as foreseen, or refused, is not done. */
+static int take_answers(struct imap *im, struct flown *x, struct err *e)
+{
+	struct asking *a = x->asking;
 	uint64_t below = UINT64_MAX;
 	struct err trouble;
-	int failed = 0;
+	bool wanted, failed = land(im, x, &wanted, &trouble) != 0;
 
-	if (imap_select_answer(
-		im, &x->examine, a->folder->raw, a->ask->marks_follow, &w->ahead, &trouble))
-		failed = -1;
-	else if (!im->uidnext)
-		failed = drop_ahead(w, &trouble);
-	else if (tell_state(w, a->folder, &a->told, &trouble))
-		failed = -1;
-	else if (!a->ask->count && !plan_sweep(w, a->ask, &a->told))
-		a->done = !(failed = drop_ahead(w, &trouble));
-	else if (!a->ask->count && !is_foreseen(w, &a->told))
-		failed = drop_ahead(w, &trouble);
-	else
-		a->done = !(failed = fetch_answer(w, a->ask, &w->ahead, &trouble)) &&
-			  !is_partial(im, &below);
-	a->told.gone_told = a->told.gone_told && !w->unclear;
+	a->done = !failed && (a->done || (wanted && !is_partial(im, &below)));
+	a->told.gone_told = a->told.gone_told && !x->sweep.unclear;
 	a->told.total = im->lasting;
-	if (failed && trouble.scope != ERR_FOLDER)
-		*e = trouble;
-	return failed && trouble.scope != ERR_FOLDER ? -1 : 0;
+	if (!failed || trouble.scope == ERR_FOLDER)
+		return 0;
+	*e = trouble;
+	return -1;
 }
 
 int imap_changes_all(struct session *s, struct asking *folders, size_t count, struct err *e)
@@ -822,7 +841,7 @@ int imap_changes_all(struct session *s, struct asking *folders, size_t count, st
 			up += under_way;
 		}
 		for (size_t i = 0; i < up; i++) {
-			failed = failed || land(IMAP(s), &flown[i], e);
+			failed = failed || take_answers(IMAP(s), &flown[i], e);
 			imap_command_free(&flown[i].examine);
 			imap_command_free(&flown[i].sweep.ahead);
 		}
