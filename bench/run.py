@@ -312,6 +312,9 @@ class Bench:
                 self._round(case, "same", jobs, number, line, spent)
                 self.say(f"changed: {mailboxes.change(ours, number)}")
                 self._round(case, "changed", jobs, number, line, spent)
+            for peer, job in jobs.items():      # who was passed over in the last rounds catches up, unmeasured
+                if self.enough(peer, self.form.rounds, spent):
+                    self.measure(case, "after", peer, job, peers.ALL[peer](job), 0, None)
         self._judge(case, ours, former, jobs)
         for peer, job in jobs.items():
             self.server(case.server).wipe(job.destination.user)
