@@ -399,16 +399,14 @@ static size_t character(struct view v, utf8proc_category_t *category)
  * permutation on comes back where he began, so this ends, and different ones stay different. */
 static uint64_t scrub_in_category(struct scrub *s, uint64_t chain, char *data, size_t len)
 {
+	const struct view v = {data, len};
 	utf8proc_category_t was, is;
-	uint64_t behind = 0;
+	uint64_t behind;
 
-	character(view_make(data, len), &was);
-	for (bool first = true; first || is != was; first = false) {
-		uint64_t end = scrub_character(s, chain, (unsigned char *)data, len);
-
-		behind = first ? end : behind;
-		character(view_make(data, len), &is);
-	}
+	character(v, &was);
+	behind = scrub_character(s, chain, (unsigned char *)data, len);
+	for (character(v, &is); is != was; character(v, &is))
+		scrub_character(s, chain, (unsigned char *)data, len);
 	return behind;
 }
 

@@ -164,10 +164,14 @@ bool imap_is_selected(const struct imap *im, struct view raw, bool write)
 	       im->selected_write >= write;
 }
 
+static bool opens_for_writing(const struct imap *im, bool write)
+{
+	return write || (im->quirks & QUIRK_SELECT_TO_READ);
+}
+
 void imap_select_command(struct imap *im, struct imap_command *c, struct view raw, bool write)
 {
-	write = write || (im->quirks & QUIRK_SELECT_TO_READ);
-	imap_command_start(im, c, write ? "SELECT" : "EXAMINE");
+	imap_command_start(im, c, opens_for_writing(im, write) ? "SELECT" : "EXAMINE");
 	imap_command_add_string(im, c, raw);
 	if (imap_has(im, CAP_CONDSTORE))
 		imap_command_add(c, "(CONDSTORE)");
@@ -176,7 +180,7 @@ void imap_select_command(struct imap *im, struct imap_command *c, struct view ra
 static void forget_selected(struct imap *im, bool write)
 {
 	buf_clear(&im->selected);
-	im->selected_write = write || (im->quirks & QUIRK_SELECT_TO_READ);
+	im->selected_write = opens_for_writing(im, write);
 	im->exists = im->lasting = im->uidvalidity = im->uidnext = im->modseq = 0;
 	im->exists_told = false;
 }
