@@ -122,6 +122,85 @@ static int check_so_far(struct lane *l, struct folder_job *job, struct err *e)
 	return check_stored(l, job, e);
 }
 
+/* ---- the folder behind it ---- */
+
+/* Is nothing of it asked of the source any more, unless receipts bring surprises? */
+static bool is_read(const struct lane *l, const struct folder_job *job)
+{
+	return l->destination->caps.ids_told && !job->retry && !job->wanted &&
+	       job->todo_next == job->todo_count && !job->doubted_count && !job->gone_count &&
+	       !job->change_count && !job->vanished_count;
+}
+
+/* Can it be begun by asking the source alone? */
+static bool can_begin(const struct lane *l, const struct folder_job *job)
+{
+	const struct ledger_folder *m = job->memory;
+
+	return !job->unlucky && !job->suspect_count && !m->open && !m->floor.text[0] &&
+	       !reconcile_is_needed(l, job);
+}
+
+static int begin(struct lane *l, struct folder_job *job, struct err *e)
+{
+	bool early = job->looked;
+
+	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
+		return -1;
+	job->begun = true;
+	if (!job->todo_count || job->todo[0].size >= lane_stream_from(l))
+		return 0; /* a stream cannot be put aside */
+	return want_ahead(l, job, e);
+}
+
+/* The source would be idle while this folder is finished at the destination. Trouble of the next one must not
+ * be this one's: it comes again, when its turn has. */
+static int begin_next(struct lane *l, const struct folder_job *job, struct err *e)
+{
+	struct folder_job *next;
+	struct err trouble;
+
+	if (l->next || !is_read(l, job))
+		return 0;
+	if (lanes_next(l, &next, e))
+		return -1;
+	if (!next || !can_begin(l, next))
+		return 0;
+	l->next = next;
+	if (!begin(l, next, &trouble))
+		return 0;
+	next->unlucky = true;
+	if (trouble.scope <= ERR_FOLDER && !next->wanted) {
+		flow_restart(l, next);
+		return 0;
+	}
+	*e = trouble;
+	if (e->scope <= ERR_FOLDER) { /* and answers are still to come */
+		e->scope = ERR_LINK;
+		e->next = ERR_RETRY;
+	}
+	return -1;
+}
+
+/* The source is needed here once more. */
+static int leave_next(struct lane *l, struct err *e)
+{
+	struct folder_job *next = l->next;
+	struct window *w;
+
+	if (!next || !next->begun)
+		return 0;
+	for (; next->wanted; next->wanted--) {
+		if (l->from->next(l->source, &w, e))
+			return -1;
+		window_free(&w);
+	}
+	flow_restart(l, next);
+	return 0;
+}
+
+/* ---- the folder ---- */
+
 /* The way of the windows. */
 static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 {
@@ -131,7 +210,11 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 		if (read_window(l, job, &w, e))
 			return -1;
 		if (!w) {
-			if (settle_to(l, job, 0, e))
+			if (begin_next(l, job, e) || settle_to(l, job, 0, e))
+				return -1;
+			if (is_read(l, job) && !job->memory->open)
+				return 0;
+			if (leave_next(l, e))
 				return -1;
 			if (!job->retry && job->todo_next == job->todo_count)
 				return 0;
@@ -186,7 +269,8 @@ int look_folder(struct lane *l, struct folder_job *job, struct err *e)
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct cursor cursor;
-	bool early = job->looked; /* with all other folders, before the first of them was copied */
+	/* with all other folders, before the first of them was copied? */
+	bool early = job->looked && !job->begun;
 
 	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
 		return -1;
@@ -215,7 +299,7 @@ bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *acci
 	job->wanted = job->wanted_bytes = 0;
 	for (; l->source && (w = l->from->abandon(l->source)); lent = true) {
 		if (lost && accident->side == ERR_SOURCE)
-			suspect_note(job, w, ERR_SOURCE);
+			suspect_note(w->folder == job->source ? job : l->next, w, ERR_SOURCE);
 		window_free(&w);
 	}
 	for (; l->destination && (w = l->to->abandon(l->destination)); lent = true) {
@@ -225,6 +309,10 @@ bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *acci
 		window_free(&w);
 	}
 	suspect_judge(job);
+	if (l->next) {
+		suspect_judge(l->next);
+		flow_restart(l, l->next);
+	}
 	while ((w = job->retry)) {
 		job->retry = w->next;
 		window_free(&w);

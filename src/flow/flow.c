@@ -79,8 +79,7 @@ static int idle_job(struct lane *l, struct folder_job *job, struct err *e)
 	return check_standing(l, job, e);
 }
 
-/* The folder is done again from the top; what was stored and not checked yet stays to be checked. */
-static void restart_job(struct lane *l, struct folder_job *job)
+void flow_restart(struct lane *l, struct folder_job *job)
 {
 	l->progress.items_total -= job->planned < l->progress.items_total ? job->planned : 0;
 	l->progress.items_total += job->stored_now - job->stored_before;
@@ -93,13 +92,13 @@ static void restart_job(struct lane *l, struct folder_job *job)
 	job->planned = 0;
 	job->undecided = job->cursor_stays = false;
 	job->vanished_count = 0;
-	job->looked = false;
+	job->looked = job->begun = false;
 	early_forget(job);
 }
 
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e)
 {
-	restart_job(l, job);
+	flow_restart(l, job);
 	return ledger_reload(l->ledger, job->memory, e);
 }
 
@@ -151,7 +150,7 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 			if (!is_reset(job, e))
 				return fail_job(l, job, e);
 			job->suspect_count = 0; /* ids that meant others */
-			restart_job(l, job);
+			flow_restart(l, job);
 			continue;
 		}
 		tries = l->settled == settled ? tries : 0;
@@ -164,7 +163,7 @@ static int try_job(struct lane *l, struct folder_job *job, work *do_it, struct e
 		}
 		if (mend(l, job, &tries, e))
 			break;
-		restart_job(l, job);
+		flow_restart(l, job);
 	}
 	flow_disconnect(l, job);
 	return -1;
@@ -215,7 +214,7 @@ static int move_over(struct lane *l, struct err *e)
 			return -1;
 		for (size_t i = 0; i < l->job_count; i++)
 			if (l->jobs[i].looked)
-				restart_job(l, &l->jobs[i]);
+				flow_restart(l, &l->jobs[i]);
 		if (look_at(l, true, e) || look_at(l, false, e))
 			return -1;
 	}

@@ -46,6 +46,8 @@ struct lane {
 	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
 	struct folder_job *jobs; /* one a folder of the map, in its order */
 	struct crew *crew;       /* of the first lane: its helpers; NULL = none yet */
+	struct seat *seat;       /* while it takes folders off the list */
+	struct folder_job *next; /* begun at the source while the one before it is finished */
 	size_t job_count;
 	uint64_t pretended;  /* of a dry run: moves out of folders that went */
 	bool throttled;      /* a server asked for patience in this pass */
@@ -97,6 +99,8 @@ struct change {
 struct folder_job {
 	bool usable; /* it has a destination folder, and did not fail yet */
 	bool looked; /* look_folder is done: what follows is known */
+	bool begun;  /* ... by this session, and windows may be announced */
+	bool unlucky; /* was begun while another was finished, and failed: not again */
 	const struct folder *source;
 	struct folder target;           /* raw and parts */
 	const char *name, *target_name; /* for people */
@@ -167,6 +171,8 @@ int flow_open_lane(struct lane *l, const struct flow_options *options,
 void flow_close_lane(struct lane *l);
 /* One folder to its end, through all troubles that are its own. -1 = the lane cannot go on. */
 int flow_job(struct lane *l, struct folder_job *job, struct err *e);
+/* The folder is done again from the top; what was stored and not checked yet stays to be checked. */
+void flow_restart(struct lane *l, struct folder_job *job);
 /* Another lane has begun it: what follows starts from what that one has left. */
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
 
@@ -190,6 +196,8 @@ void flow_disconnect(struct lane *l, struct folder_job *job);
 /* ---- lanes.c ---- */
 /* The map is known: as many helpers as what is new pays for connect while the account is prepared. */
 void lanes_expect(struct lane *l);
+/* What this lane does next, so that it may be begun; NULL = nothing. */
+int lanes_next(struct lane *l, struct folder_job **out, struct err *e);
 /* All jobs, by as many lanes as pay. */
 int lanes_run(struct lane *l, struct err *e);
 /* Helpers that have no work yet go. */
@@ -227,6 +235,8 @@ int follow_folders(struct lane *l, struct err *e);
 /* ---- reconcile.c ---- */
 /* Does the listing alone show that the destination folder is not the one we left, or an older one? */
 bool reconcile_is_due(const struct lane *l, const struct folder_job *job);
+/* Would reconcile_folder do anything? */
+bool reconcile_is_needed(const struct lane *l, const struct folder_job *job);
 /* Recognise what is at both ends already, where ids do not tell. Does nothing where they do. */
 int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e);
 

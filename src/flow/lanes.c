@@ -23,6 +23,20 @@ struct turn {
 	bool returned;          /* by a lane that gave up: what the ledger knows is newer than we */
 };
 
+/* What a lane took off the list. */
+struct task {
+	struct turn turn;
+	struct folder_job *job; /* the first lane's, or a helper's own */
+	struct folder_job own;
+};
+
+/* Of a lane that works. */
+struct seat {
+	struct crew *crew;
+	struct helper *helper; /* NULL = the first lane's */
+	struct task *next;     /* taken, while the one before it is finished */
+};
+
 struct helper {
 	struct lane lane;
 	struct crew *crew;
@@ -104,14 +118,22 @@ static bool wait_for_list(struct crew *c)
 	return begun;
 }
 
-/* Ascending, because the list is taken from its end; equal ones in the order of the map. */
+/* The order of the map, from its end, because that is where the list is taken. */
+static int by_place(const void *a, const void *b)
+{
+	const struct turn *one = a, *other = b;
+
+	return one->job < other->job ? 1 : one->job > other->job ? -1 : 0;
+}
+
+/* Ascending; equal ones in the order of the map. */
 static int by_items(const void *a, const void *b)
 {
 	const struct turn *one = a, *other = b;
 
 	if (one->items != other->items)
 		return one->items < other->items ? -1 : 1;
-	return one->job < other->job ? 1 : one->job > other->job ? -1 : 0;
+	return by_place(a, b);
 }
 
 static uint64_t work_in(const struct folder_job *job)
@@ -130,7 +152,7 @@ static bool is_bound(const struct folder_job *job)
 	       job->resets;
 }
 
-/* ---- a helper ---- */
+/* ---- what a lane has taken ---- */
 
 /* What was done of it goes along with it. */
 static void hand_on(struct folder_job *to, const struct folder_job *from)
@@ -156,6 +178,57 @@ static void helper_job(struct helper *h, const struct folder_job *job, struct fo
 	    h->lane.ledger, m, job->memory->source_object, job->memory->target_object);
 }
 
+static void task_free(struct task **t)
+{
+	struct task *old = *t;
+
+	*t = NULL;
+	if (!old)
+		return;
+	folders_job_free(&old->own);
+	free(old);
+}
+
+/* *OUT = NULL: there is none any more. */
+static int task_take(struct lane *l, struct task **out, struct err *e)
+{
+	struct crew *c = l->seat->crew;
+	struct helper *h = l->seat->helper;
+	struct task *t;
+	struct turn turn;
+	int failed = 0;
+
+	*out = l->seat->next;
+	l->seat->next = NULL;
+	l->next = NULL;
+	if (*out || !take_turn(c, l, &turn))
+		return 0;
+	t = *out = NEW(struct task);
+	*t = (struct task){.turn = turn, .job = h ? &t->own : turn.job};
+	if (h)
+		helper_job(h, turn.job, &t->own);
+	if (turn.returned && h)
+		failed = ledger_reload(l->ledger, t->own.memory, e);
+	else if (turn.returned)
+		failed = flow_resume(l, t->job, e);
+	if (failed)
+		task_free(out);
+	return failed ? -1 : 0;
+}
+
+int lanes_next(struct lane *l, struct folder_job **out, struct err *e)
+{
+	*out = NULL;
+	if (!l->seat || l->throttled)
+		return 0;
+	if (!l->seat->next && task_take(l, &l->seat->next, e))
+		return -1;
+	*out = l->seat->next ? l->seat->next->job : NULL;
+	return 0;
+}
+
+/* ---- a helper ---- */
+
 /* May the others go on without us? A server that lets in fewer says so in many ways. */
 static bool is_ours_alone(const struct helper *h, const struct err *e)
 {
@@ -164,29 +237,24 @@ static bool is_ours_alone(const struct helper *h, const struct err *e)
 	return e->scope == ERR_LINK || !h->lane.connected_once;
 }
 
-static int help_with(struct helper *h, const struct turn *turn, struct err *e)
+static int help_with(struct helper *h, struct task *task, struct err *e)
 {
 	struct lane *l = &h->lane;
 	uint64_t checked = h->summary.items_checked;
-	struct folder_job job;
-	int failed;
+	int failed = flow_job(l, task->job, e);
 
-	helper_job(h, turn->job, &job);
-	if (turn->returned && ledger_reload(l->ledger, job.memory, e))
-		return -1;
-	failed = flow_job(l, &job, e);
 	if (failed)
-		hand_on(turn->job, &job);
-	folders_job_free(&job);
+		hand_on(task->turn.job, task->job);
 	if (failed && is_ours_alone(h, e)) {
 		struct err trouble;
 
 		h->summary.items_checked = checked; /* whoever takes it over checks all of it */
 		if (!ledger_sync(l->ledger, &trouble))
-			give_back(h->crew, *turn);
+			give_back(h->crew, task->turn);
 		else
 			*e = trouble;
 	}
+	task_free(&task);
 	return failed ? -1 : 0;
 }
 
@@ -204,9 +272,26 @@ static int join_pass(struct helper *h, struct err *e)
 	    &l->ledger, first->ledger, h->place, l->context->store, l->flags, l->context->hook, e);
 }
 
+static int help_on(struct helper *h, struct err *e)
+{
+	struct lane *l = &h->lane;
+	struct task *task;
+
+	while (!l->throttled) {
+		if (task_take(l, &task, e))
+			return -1;
+		if (!task)
+			return 0;
+		if (help_with(h, task, e))
+			return -1;
+	}
+	return 0;
+}
+
 static int work_along(struct helper *h, struct err *e)
 {
-	struct turn turn;
+	struct seat seat = {.crew = h->crew, .helper = h};
+	int failed;
 
 	if (flow_connect(&h->lane, e))
 		return -1;
@@ -214,10 +299,15 @@ static int work_along(struct helper *h, struct err *e)
 		return 0;
 	if (join_pass(h, e))
 		return -1;
-	while (!h->lane.throttled && take_turn(h->crew, &h->lane, &turn))
-		if (help_with(h, &turn, e))
-			return -1;
-	return 0;
+	h->lane.seat = &seat;
+	failed = help_on(h, e);
+	h->lane.seat = NULL;
+	if (seat.next) {
+		flow_disconnect(&h->lane, seat.next->job); /* it may have been begun */
+		give_back(h->crew, seat.next->turn);
+		task_free(&seat.next);
+	}
+	return failed;
 }
 
 static void *help(void *arg)
@@ -347,15 +437,19 @@ void lanes_end(struct lane *l)
 static int work(struct crew *c, struct err *e)
 {
 	struct lane *l = c->first;
-	struct turn turn;
+	struct seat seat = {.crew = c};
+	struct task *task = NULL;
+	int failed = 0;
 
-	while (take_turn(c, l, &turn)) {
-		if (turn.returned && flow_resume(l, turn.job, e))
-			return -1;
-		if (flow_job(l, turn.job, e))
-			return -1;
+	l->seat = &seat;
+	while (!failed && !(failed = task_take(l, &task, e)) && task) {
+		failed = flow_job(l, task->job, e);
+		task_free(&task);
 	}
-	return 0;
+	l->seat = NULL;
+	l->next = NULL;
+	task_free(&seat.next);
+	return failed;
 }
 
 void lanes_release(struct lane *l)
@@ -438,12 +532,12 @@ int lanes_run(struct lane *l, struct err *e)
 
 		if (!job->usable)
 			continue;
-		if (!l->context->helper_count || is_bound(job) || plan_is_idle(l, job))
+		if (is_bound(job) || plan_is_idle(l, job))
 			failed = flow_job(l, job, e);
 		else
 			turns[count++] = (struct turn){.job = job, .items = work_in(job)};
 	}
-	qsort(turns, count, sizeof(*turns), by_items);
+	qsort(turns, count, sizeof(*turns), l->context->helper_count ? by_items : by_place);
 	c = crew_of(l);
 	c->turns = turns;
 	c->count = count;

@@ -665,6 +665,12 @@ static bool is_first(const struct lane *l, const struct folder_job *job)
 	return !glance || !glance->has_glance || glance->messages > 0;
 }
 
+bool reconcile_is_needed(const struct lane *l, const struct folder_job *job)
+{
+	return job->source_reset || job->target_reset || reconcile_is_due(l, job) ||
+	       is_first(l, job) || (l->options->rebuild && !job->glanced);
+}
+
 int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct reconciler r = {.l = l,
@@ -673,8 +679,7 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    .target_other = job->target_reset || reconcile_is_due(l, job)};
 	int failed;
 
-	if (!r.source_other && !r.target_other && !is_first(l, job) &&
-	    (!l->options->rebuild || job->glanced)) {
+	if (!reconcile_is_needed(l, job)) {
 		job->glanced = true;
 		return 0;
 	}
