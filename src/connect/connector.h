@@ -20,6 +20,15 @@ struct waitset;
 struct session;
 struct record;
 
+#define CURSOR_SIZE 96
+
+/* An instant of a folder. Its first word names the folder's incarnation: where that is another, ids
+ * mean other items (IMAP: UIDVALIDITY). The second, where it is a number, tells how far ids have come
+ * and never descends while time goes on (UIDNEXT); 0 = not known. */
+struct cursor {
+	char text[CURSOR_SIZE]; /* "" = none */
+};
+
 /* ---- what travels ---- */
 
 enum item_state {
@@ -90,6 +99,8 @@ struct window {
 	struct window *next; /* whoever has it queues it with this */
 	uint64_t ticket;     /* engine: durability of its intent */
 	uint64_t bytes;      /* engine: what it will hold, as announced */
+	/* into want: of the incarnation at that instant are its ids; NULL or "" = not known */
+	const struct cursor *known;
 	bool alone;          /* into want: one item, to be handed over as a stream */
 	/* out of settle, for items AGAIN: */
 	bool split; /* because one of many was refused: put the halves */
@@ -119,15 +130,6 @@ struct fact_sink {
 	 * the session. */
 	int (*take)(void *arg, const struct fact *fact, struct err *e);
 	void *arg;
-};
-
-#define CURSOR_SIZE 96
-
-/* An instant of a folder. Its first word names the folder's incarnation: where that is another, ids
- * mean other items (IMAP: UIDVALIDITY). The second, where it is a number, tells how far ids have come
- * and never descends while time goes on (UIDNEXT); 0 = not known. */
-struct cursor {
-	char text[CURSOR_SIZE]; /* "" = none */
 };
 
 /* Do both speak of the same incarnation of a folder, so that ids of the one mean the same items in
@@ -285,7 +287,8 @@ struct connector {
 	    const struct fact_sink *sink, struct changes_told *told, struct err *e);
 	/* Try to ask several in one flight. Those that are not done are left to changes(). */
 	int (*changes_all)(struct session *s, struct asking *folders, size_t count, struct err *e);
-	/* Announce; never waits beyond a full out buffer. Windows come back in the order wanted. */
+	/* Announce; never waits beyond a full out buffer, or for the folder to be opened. Windows come back in
+	 * the order wanted. -1 with folder-reset: the folder is not the one that w->known tells of. */
 	int (*want)(struct session *s, struct window *w, struct err *e);
 	/* The oldest wanted window, its items READ, STREAM, GONE or UNREADABLE. NULL = none wanted. */
 	int (*next)(struct session *s, struct window **w, struct err *e);

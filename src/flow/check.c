@@ -9,7 +9,7 @@
 #include "model/identity.h"
 
 #define SAMPLE 3u /* messages of a folder that are read back, to know the destination */
-#define SAMPLE_BYTES (1u << 20) /* larger ones are not */
+#define SAMPLE_BYTES (1u << 16) /* larger ones are not */
 
 int check_same_target(
     struct lane *l, struct folder_job *job, const struct cursor *now, struct err *e)

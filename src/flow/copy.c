@@ -38,7 +38,7 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 		job->wanted_bytes += w->bytes;
 		job->lonely = suspect_is(job, w->items[0].id);
 		if (l->from->want(l->source, w, e))
-			return -1;
+			return e->cause == CAUSE_FOLDER_RESET ? plan_is_other(job, e) : -1;
 	}
 	return 0;
 }
@@ -143,9 +143,7 @@ static bool can_begin(const struct lane *l, const struct folder_job *job)
 
 static int begin(struct lane *l, struct folder_job *job, struct err *e)
 {
-	bool early = job->looked;
-
-	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
+	if (look_folder(l, job, e))
 		return -1;
 	job->begun = true;
 	if (!job->todo_count || job->todo[0].size >= lane_stream_from(l))
@@ -269,10 +267,8 @@ int look_folder(struct lane *l, struct folder_job *job, struct err *e)
 int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct cursor cursor;
-	/* with all other folders, before the first of them was copied? */
-	bool early = job->looked && !job->begun;
 
-	if (look_folder(l, job, e) || (early && plan_holds(l, job, e)))
+	if (look_folder(l, job, e))
 		return -1;
 	plan_count(l, job);
 	if (copy_items(l, job, e) ||           /* every new item */

@@ -99,7 +99,7 @@ struct change {
 struct folder_job {
 	bool usable; /* it has a destination folder, and did not fail yet */
 	bool looked; /* look_folder is done: what follows is known */
-	bool begun;  /* ... by this session, and windows may be announced */
+	bool begun;  /* ... while another was finished, and windows may be announced */
 	bool unlucky; /* was begun while another was finished, and failed: not again */
 	const struct folder *source;
 	struct folder target;           /* raw and parts */
@@ -180,9 +180,9 @@ int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
 /* Ask the sources of all jobs that are to be looked at, where one flight serves several. Of scope link: they
  * are asked one by one. */
 int early_ask(struct lane *l, struct err *e);
-/* JOB's, taken as changes() tells it; only where job->early is. */
-int early_tell(
-    struct folder_job *job, const struct fact_sink *sink, struct changes_told *told, struct err *e);
+/* JOB's, taken as changes() tells it, in L's flags, whichever lane has asked; only where job->early is. */
+int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *sink,
+    struct changes_told *told, struct err *e);
 void early_forget(struct folder_job *job);
 
 /* ---- links.c ---- */
@@ -247,8 +247,8 @@ bool plan_is_idle(const struct lane *l, const struct folder_job *job);
 struct changes_ask plan_ask(const struct folder_job *job);
 /* Sweep the source since the cursor: fills todo, changes, told. */
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e);
-/* What was planned some time ago: do its ids still mean the same? -1: they do not (scope folder). */
-int plan_holds(struct lane *l, struct folder_job *job, struct err *e);
+/* -1: its ids do not mean what they meant (scope folder). */
+int plan_is_other(struct folder_job *job, struct err *e);
 /* Present facts of these source ids, to the end of todo. */
 int plan_ids(
     struct lane *l, struct folder_job *job, const struct view *ids, size_t count, struct err *e);

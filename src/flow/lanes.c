@@ -172,7 +172,8 @@ static void helper_job(struct helper *h, const struct folder_job *job, struct fo
 	    .name = job->name,
 	    .target_name = job->target_name,
 	    .memory = m,
-	    .glanced = job->glanced};
+	    .glanced = job->glanced,
+	    .early = job->early};
 	hand_on(out, job);
 	ledger_set_objects(
 	    h->lane.ledger, m, job->memory->source_object, job->memory->target_object);
@@ -205,8 +206,10 @@ static int task_take(struct lane *l, struct task **out, struct err *e)
 		return 0;
 	t = *out = NEW(struct task);
 	*t = (struct task){.turn = turn, .job = h ? &t->own : turn.job};
-	if (h)
+	if (h) {
 		helper_job(h, turn.job, &t->own);
+		turn.job->early = NULL; /* it has gone along */
+	}
 	if (turn.returned && h)
 		failed = ledger_reload(l->ledger, t->own.memory, e);
 	else if (turn.returned)

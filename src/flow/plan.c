@@ -646,7 +646,7 @@ static int ask_changes(struct planner *p, struct err *e)
 	struct changes_ask ask = plan_ask(job);
 	struct fact_sink sink = {take_fact, p};
 
-	return job->early ? early_tell(job, &sink, &job->told, e)
+	return job->early ? early_tell(l, job, &sink, &job->told, e)
 			  : l->from->changes(l->source, job->source, &ask, &sink, &job->told, e);
 }
 
@@ -670,24 +670,13 @@ static int sweep(struct planner *p, struct err *e)
 	return find_gone(p, twice_told, e);
 }
 
-static int source_is_other(struct folder_job *job, struct err *e)
+int plan_is_other(struct folder_job *job, struct err *e)
 {
 	job->source_reset = true;
 	return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
 	    "the folder %s is made anew at the source again and again (its UIDVALIDITY "
 	    "changes, or its numbers go back)",
 	    job->name);
-}
-
-int plan_holds(struct lane *l, struct folder_job *job, struct err *e)
-{
-	struct cursor now;
-
-	if (!job->todo_count)
-		return 0;
-	if (l->from->now(l->source, job->source, &now, e))
-		return -1;
-	return cursor_same(&now, &job->told.cursor) ? 0 : source_is_other(job, e);
 }
 
 int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
@@ -709,7 +698,7 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 		return -1;
 	if (job->told.reset || job->told.back ||
 	    (m->source.text[0] && !cursor_same(&job->told.cursor, &m->source)))
-		return source_is_other(job, e);
+		return plan_is_other(job, e);
 	if (m->source.text[0] || l->options->dry_run)
 		return 0;
 	m->source = job->told.cursor;

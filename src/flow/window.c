@@ -137,6 +137,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 
 	*out = NULL;
 	w->folder = job->source;
+	w->known = &job->told.cursor;
 	for (; job->todo_next < job->todo_count; job->todo_next++) {
 		const struct todo *t = &job->todo[job->todo_next];
 		struct window_item item = item_of(job, w, t);

@@ -51,6 +51,18 @@ static int send_or_open(
 						   : imap_select_with(im, f->raw, false, c, e);
 }
 
+/* Ids of another incarnation would be other messages. */
+static int is_known(const struct imap *im, const struct window *w, struct err *e)
+{
+	uint64_t uidvalidity, ignored;
+
+	if (!w->known || imap_cursor_parse(w->known, &uidvalidity, &ignored, &ignored) ||
+	    uidvalidity == im->uidvalidity)
+		return 0;
+	return err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+	    "its UIDVALIDITY is not what it was when its messages were listed");
+}
+
 int imap_want(struct session *s, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
@@ -82,9 +94,9 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	buf_add_view(&c.text, buf_view(&set_text));
 	imap_command_add(&c, "(UID BODY.PEEK[])");
 	memcpy(f->tag, c.tag, sizeof(f->tag));
-	failed = send_or_open(im, w->folder, &c, e);
+	failed = send_or_open(im, w->folder, &c, e) || is_known(im, w, e);
 	imap_command_free(&c);
-	return failed;
+	return failed ? -1 : 0;
 }
 
 static struct window_item *find_in(const struct imap_fetch *f, uint64_t uid)

@@ -226,12 +226,20 @@ static int fetch_item(struct maildir *m, struct window *w, struct window_item *i
 
 int maildir_want(struct session *s, struct window *w, struct err *e)
 {
-	(void)e;
+	struct cursor now;
+
 	assert(w->count && (!w->alone || w->count == 1));
 	for (size_t i = 0; i < w->count; i++)
 		w->items[i].state = ITEM_WANTED;
 	maildir_queue_add(&MAILDIR(s)->wanted, w);
-	return 0;
+	if (!w->known || !w->known->text[0])
+		return 0;
+	if (maildir_now(s, w->folder, &now, e))
+		return -1;
+	return cursor_same(&now, w->known)
+		   ? 0
+		   : err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER,
+			 "the folder is not the one whose messages were listed");
 }
 
 int maildir_next(struct session *s, struct window **out, struct err *e)

@@ -645,6 +645,17 @@ static struct window *dequeue(struct window **queue)
 	return w;
 }
 
+static bool is_known(struct mock_session *s, const struct window *w)
+{
+	struct mock_folder *found = mock_folder_find(s->server, w->folder->raw);
+	struct cursor now;
+
+	if (!found || !w->known || !w->known->text[0])
+		return true;
+	print_cursor(s, found, &now);
+	return cursor_same(&now, w->known);
+}
+
 static int mock_want(struct session *session, struct window *w, struct err *e)
 {
 	struct mock_session *s = MOCK(session);
@@ -652,7 +663,10 @@ static int mock_want(struct session *session, struct window *w, struct err *e)
 	for (size_t i = 0; i < w->count; i++)
 		w->items[i].state = ITEM_WANTED;
 	enqueue(&s->wanted, w);
-	return enter(s, e);
+	if (enter(s, e))
+		return -1;
+	return is_known(s, w) ? 0
+			      : err_set(e, CAUSE_FOLDER_RESET, ERR_FOLDER, "it is another folder");
 }
 
 static int stream_read(struct item_stream *stream, struct view *out, struct err *e)
