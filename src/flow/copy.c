@@ -68,7 +68,7 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 	return 0;
 }
 
-/* Take receipts until at most MAX windows are outstanding. */
+/* Take receipts until at most MAX windows are outstanding, and what else is answered. */
 static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct err *e)
 {
 	struct window *w;
@@ -78,9 +78,23 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 			return -1;
 		if (!w)
 			return 0;
+		job->put--;
+		job->put_bytes -= w->bytes;
 		if (window_settle(l, job, &w, e))
 			return -1;
 	}
+}
+
+/* Until W may be put beside those that are outstanding. */
+static int settle_for(struct lane *l, struct folder_job *job, const struct window *w, struct err *e)
+{
+	if (settle_to(l, job, job->careful ? 0 : job->put, e))
+		return -1;
+	while (job->put >= PUT_AHEAD ||
+	       (job->put >= PUT_PAIR && job->put_bytes + w->bytes > PUT_BYTES))
+		if (settle_to(l, job, job->put - 1, e))
+			return -1;
+	return 0;
 }
 
 /* The listing of this very session has told it already: earlier than now, and so below it. */
@@ -220,9 +234,11 @@ static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 		}
 		if (copy_floor(l, job, e) ||
 		    ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
-		    settle_to(l, job, job->careful ? 0 : PUT_AHEAD - 1, e) ||
+		    settle_for(l, job, w, e) ||
 		    ledger_durable(l->ledger, w->ticket, e))
 			return window_free(&w), -1;
+		job->put++;
+		job->put_bytes += w->bytes;
 		if (l->to->put(l->destination, &job->target, w, e))
 			return -1;
 		if (job->careful && settle_to(l, job, 0, e)) /* its parts keep their order */
@@ -292,7 +308,7 @@ bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *acci
 	struct err ignored;
 	bool lent = false;
 
-	job->wanted = job->wanted_bytes = 0;
+	job->wanted = job->wanted_bytes = job->put = job->put_bytes = 0;
 	for (; l->source && (w = l->from->abandon(l->source)); lent = true) {
 		if (lost && accident->side == ERR_SOURCE)
 			suspect_note(w->folder == job->source ? job : l->next, w, ERR_SOURCE);

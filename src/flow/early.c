@@ -1,6 +1,6 @@
-/* early.c - what changed in several folders, asked in one flight before the first of them is planned, and kept
- * until plan.c takes it. Beside flow.c. Promises: a folder that tells much, or other than was expected, is
- * asked by itself as ever. */
+/* early.c - what there is to tell of several source folders, asked in one flight while the destination's folders
+ * are made, and kept until plan.c takes it. Beside folders.c. Promises: a folder that tells much, or other than
+ * was expected, is asked by itself as ever. */
 #include <stdlib.h>
 
 #include "flow/lane.h"
@@ -12,6 +12,7 @@
 #define OBJECT_MAX 255u /* bytes of an object id (RFC 8474 §4.1) */
 
 struct early {
+	struct flight *flight;
 	struct changes_ask ask;
 	struct fact_sink sink;
 	struct changes_told told;
@@ -19,10 +20,17 @@ struct early {
 	size_t count, size;
 	const char **flags; /* the facts': in the asking lane's table, which lives longer */
 	size_t flags_size;
-	const struct flags_table *table;
-	size_t *kept; /* of all */
 	struct arena arena;
 	bool too_many;
+};
+
+struct flight {
+	const struct flags_table *flags;
+	struct asking *list;
+	struct early **told; /* beside the list; NULL = taken, or nothing */
+	size_t count;
+	size_t kept;    /* facts of all */
+	uint64_t first; /* messages of folders that nothing is known of */
 };
 
 static int keep(void *arg, const struct fact *fact, struct err *e)
@@ -31,16 +39,16 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	struct fact *copy;
 
 	(void)e;
-	if (!y->too_many && (*y->kept == FACTS_MAX || fact->object.len > OBJECT_MAX)) {
+	if (!y->too_many && (y->flight->kept == FACTS_MAX || fact->object.len > OBJECT_MAX)) {
 		y->too_many = true;
-		*y->kept -= y->count; /* it is asked again: the room is for others */
+		y->flight->kept -= y->count; /* it is asked again: the room is for others */
 	}
 	if (y->too_many)
 		return 0;
-	++*y->kept;
+	y->flight->kept++;
 	y->facts = mem_room(y->facts, y->count, &y->size, sizeof(*y->facts));
 	y->flags = mem_room(y->flags, y->count, &y->flags_size, sizeof(*y->flags));
-	y->flags[y->count] = flags_text(y->table, fact->flags);
+	y->flags[y->count] = flags_text(y->flight->flags, fact->flags);
 	copy = &y->facts[y->count++];
 	*copy = *fact;
 	copy->id = arena_copy(&y->arena, fact->id);
@@ -48,17 +56,17 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
-void early_forget(struct folder_job *job)
+void early_free(struct early **y)
 {
-	struct early *y = job->early;
+	struct early *old = *y;
 
-	if (!y)
+	*y = NULL;
+	if (!old)
 		return;
-	arena_free(&y->arena);
-	free(y->facts);
-	free(y->flags);
-	free(y);
-	job->early = NULL;
+	arena_free(&old->arena);
+	free(old->facts);
+	free(old->flags);
+	free(old);
 }
 
 /* Nothing else will be asked of it before. */
@@ -66,57 +74,93 @@ static bool is_ready(const struct lane *l, const struct folder_job *job)
 {
 	const struct ledger_folder *m = job->memory;
 
-	return job->usable && !job->looked && !job->early && !m->open && !m->owed &&
-	       !m->floor.text[0] && !plan_is_idle(l, job) && !reconcile_is_needed(l, job);
+	return !m->lost && !m->open && !m->owed && !m->floor.text[0] && !plan_is_idle(l, job) &&
+	       !reconcile_is_due(l, job);
 }
 
-/* FIRST: what others that nothing is known of will tell already. */
-static bool tells_little(const struct folder_job *job, uint64_t *first)
+static bool tells_little(struct flight *f, const struct folder_job *job)
 {
 	const struct ledger_folder *m = job->memory;
 	uint64_t told = job->source->messages;
 
 	if (m->cursor.text[0])
 		return told < ledger_alive(m) + NEW_MAX;
-	if (!told || !job->source->glance_cursor || told + *first > FIRST_MAX)
+	if (!told || !job->source->glance_cursor || ledger_alive(m) || m->gone ||
+	    told + f->first > FIRST_MAX)
 		return false;
-	*first += told;
+	f->first += told;
 	return true;
+}
+
+static void add(struct flight *f, const struct folder_job *job)
+{
+	struct early *y = NEW(struct early);
+
+	y->flight = f;
+	y->ask = plan_ask(job);
+	y->sink = (struct fact_sink){keep, y};
+	f->told[f->count] = y;
+	f->list[f->count++] =
+	    (struct asking){.folder = job->source, .ask = &y->ask, .sink = &y->sink};
+}
+
+void early_choose(struct lane *l)
+{
+	struct flight *f;
+
+	early_end(l);
+	if (!l->from->changes_all || l->options->rebuild)
+		return;
+	f = l->flight = NEW(struct flight);
+	f->flags = l->flags;
+	f->list = mem_new(l->map.count + 1, sizeof(*f->list));
+	f->told = mem_new(l->map.count + 1, sizeof(struct early *));
+	for (size_t i = 0; i < l->map.count; i++) {
+		struct folder_job job = {.source = l->map.entries[i].source};
+
+		job.memory = ledger_folder(l->ledger, job.source->raw);
+		job.target.raw = job.memory->target_raw;
+		if (is_ready(l, &job) && tells_little(f, &job))
+			add(f, &job);
+	}
+	if (f->count < 2)
+		early_end(l);
 }
 
 int early_ask(struct lane *l, struct err *e)
 {
-	struct asking *list = mem_new(l->job_count + 1, sizeof(*list));
-	struct folder_job **jobs = mem_new(l->job_count + 1, sizeof(struct folder_job *));
-	size_t count = 0, kept = 0;
-	uint64_t first = 0;
-	int failed = 0;
+	struct flight *f = l->flight;
 
-	for (size_t i = 0; l->from->changes_all && i < l->job_count; i++) {
-		struct folder_job *job = &l->jobs[i];
-		struct early *y;
+	return f ? l->from->changes_all(l->source, f->list, f->count, e) : 0;
+}
 
-		if (!is_ready(l, job) || !tells_little(job, &first))
+void early_take(struct lane *l, struct folder_job *job)
+{
+	struct flight *f = l->flight;
+
+	for (size_t i = 0; f && i < f->count; i++) {
+		struct early *y = f->told[i];
+
+		if (!y || f->list[i].folder != job->source || !f->list[i].done || y->too_many)
 			continue;
-		y = job->early = NEW(struct early);
-		y->ask = plan_ask(job);
-		y->kept = &kept;
-		y->table = l->flags;
-		y->sink = (struct fact_sink){keep, y};
-		jobs[count] = job;
-		list[count++] =
-		    (struct asking){.folder = job->source, .ask = &y->ask, .sink = &y->sink};
+		y->told = f->list[i].told;
+		job->early = y;
+		f->told[i] = NULL;
 	}
-	if (count > 1)
-		failed = l->from->changes_all(l->source, list, count, e);
-	for (size_t i = 0; i < count; i++) {
-		jobs[i]->early->told = list[i].told;
-		if (failed || !list[i].done || jobs[i]->early->too_many)
-			early_forget(jobs[i]);
-	}
-	free(list);
-	free(jobs);
-	return failed ? -1 : 0;
+}
+
+void early_end(struct lane *l)
+{
+	struct flight *f = l->flight;
+
+	l->flight = NULL;
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->count; i++)
+		early_free(&f->told[i]);
+	free(f->list);
+	free(f->told);
+	free(f);
 }
 
 int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *sink,
@@ -130,6 +174,6 @@ int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *s
 		failed = sink->take(sink->arg, &y->facts[i], e);
 	}
 	*told = y->told;
-	early_forget(job);
+	early_free(&job->early);
 	return failed ? -1 : 0;
 }

@@ -38,7 +38,7 @@ static int mend(struct lane *l, struct folder_job *job, unsigned *tries, struct 
 void folders_job_free(struct folder_job *job)
 {
 	assert(!job->retry);
-	early_forget(job);
+	early_free(&job->early);
 	free(job->todo);
 	free(job->stored);
 	free(job->changes);
@@ -93,7 +93,7 @@ void flow_restart(struct lane *l, struct folder_job *job)
 	job->undecided = job->cursor_stays = false;
 	job->vanished_count = 0;
 	job->looked = job->begun = false;
-	early_forget(job);
+	early_free(&job->early);
 }
 
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e)
@@ -185,10 +185,6 @@ int flow_job(struct lane *l, struct folder_job *job, struct err *e)
  * moved. */
 static int look_at(struct lane *l, bool finished, struct err *e)
 {
-	unsigned tries = 0;
-
-	if (finished && l->source && l->destination && early_ask(l, e) && mend(l, NULL, &tries, e))
-		return -1;
 	for (size_t i = 0; i < l->job_count; i++) {
 		struct folder_job *job = &l->jobs[i];
 
@@ -333,6 +329,7 @@ static void begin_jobs(struct lane *l)
 		folders_job(l, i, &l->jobs[i]);
 		l->summary->folders_failed += !l->jobs[i].usable && !l->options->rebuild;
 	}
+	early_end(l);
 }
 
 static int run_jobs(struct lane *l, struct err *e)
@@ -392,6 +389,7 @@ void flow_close_lane(struct lane *l)
 	flow_disconnect(l, NULL);
 	for (size_t i = 0; i < l->job_count; i++)
 		folders_job_free(&l->jobs[i]);
+	early_end(l);
 	free(l->jobs);
 	name_map_free(&l->map);
 	folder_list_free(&l->source_folders);

@@ -20,12 +20,11 @@ static int list_target(struct lane *l, struct err *e)
 	return 0;
 }
 
-static int list_both(struct lane *l, struct err *e)
+static int list_source(struct lane *l, struct err *e)
 {
-	if (flow_list(l, e))
+	if (l->from->list(l->source, &l->source_folders, e))
 		return -1;
 	folder_list_guess_roles(&l->source_folders);
-	folder_list_guess_roles(&l->target_folders);
 	return 0;
 }
 
@@ -341,7 +340,7 @@ int folders_prepare(struct lane *l, struct err *e)
 	l->progress.phase = COPY_LISTING;
 	lane_progress(l);
 	name_map_free(&l->map);
-	if (list_both(l, e))
+	if (flow_both(l, list_source, list_target, e))
 		return -1;
 	if (follow_folders(l, e))
 		return -1;
@@ -351,7 +350,8 @@ int folders_prepare(struct lane *l, struct err *e)
 	known = arena_new(&scratch, l->map.count, sizeof(*known));
 	for (size_t i = 0; i < l->map.count; i++)
 		known[i] = l->map.entries[i].remembered != NULL;
-	if (make_all(l, e))
+	early_choose(l);
+	if (flow_both(l, early_ask, make_all, e))
 		return -1;
 	for (size_t i = 0; i < l->map.count; i++)
 		tell_renamed(l, &l->map.entries[i], known[i]);
@@ -381,4 +381,5 @@ void folders_job(struct lane *l, size_t index, struct folder_job *job)
 	if (there)
 		job->target.raw = there->raw;
 	job->usable = job->usable && (there || !l->options->rebuild);
+	early_take(l, job);
 }

@@ -16,12 +16,15 @@
 #include "net/wait.h"
 
 #define WINDOW_ITEMS 128u       /* most items of one window */
-#define WINDOW_BYTES (1u << 20) /* bytes it is filled to */
+#define WINDOW_BYTES (1u << 20) /* bytes it is filled to ... */
+#define WINDOW_FIRST (1u << 16) /* ... by and by: a new connection is slow, and the other side waits */
 #define WINDOW_MAX (4u << 20)   /* ceiling of its buffer */
 #define STREAM_FROM (3u << 20)  /* items of this size travel alone, as a stream */
-#define WANTED_AHEAD 4u         /* windows announced at the source, at most */
+#define WANTED_AHEAD 8u         /* windows announced at the source, at most */
 #define WANTED_BYTES (4u << 20) /* ... unless they are as large already */
-#define PUT_AHEAD 2u            /* windows outstanding at the destination */
+#define PUT_AHEAD 8u            /* windows outstanding at the destination, at most */
+#define PUT_PAIR 2u             /* ... and this many, where they are larger than ... */
+#define PUT_BYTES (2u << 20)
 #define CHECK_EVERY 8192u       /* items stored between two checks: bounds their memory */
 
 struct lane {
@@ -35,6 +38,7 @@ struct lane {
 	int64_t connected_at;
 	bool connected_once;
 	unsigned sessions; /* how often it was connected */
+	uint64_t window_bytes; /* the next window is filled to; twice as many each time */
 	uint64_t settled;  /* items stored or refused: a link that brings any gets on */
 	struct folder_list source_folders, target_folders;
 	struct name_map map;
@@ -45,6 +49,7 @@ struct lane {
 	unsigned suspicions;
 	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
 	struct folder_job *jobs; /* one a folder of the map, in its order */
+	struct flight *flight;   /* what was asked early, and nobody has taken yet */
 	struct crew *crew;       /* of the first lane: its helpers; NULL = none yet */
 	struct seat *seat;       /* while it takes folders off the list */
 	struct folder_job *next; /* begun at the source while the one before it is finished */
@@ -131,6 +136,8 @@ struct folder_job {
 	size_t refusal_count, refusal_size;
 	size_t wanted;         /* windows announced and not read, ... */
 	uint64_t wanted_bytes; /* and what is in them */
+	size_t put;            /* windows outstanding at the destination, ... */
+	uint64_t put_bytes;    /* and what is in them */
 	uint64_t stored_now, bytes_now;
 	uint64_t found_now;                   /* recognised at the destination */
 	uint64_t planned, planned_bytes;      /* at the last planning: to do */
@@ -177,19 +184,24 @@ void flow_restart(struct lane *l, struct folder_job *job);
 int flow_resume(struct lane *l, struct folder_job *job, struct err *e);
 
 /* ---- early.c ---- */
-/* Ask the sources of all jobs that are to be looked at, where one flight serves several. Of scope link: they
- * are asked one by one. */
+/* The map is known: which of its folders can be asked in one flight. */
+void early_choose(struct lane *l);
+/* Ask them: uses the source alone, and no ledger, so that it may be done in another thread. */
 int early_ask(struct lane *l, struct err *e);
+/* What JOB's has told goes to it; the rest is forgotten at the end. */
+void early_take(struct lane *l, struct folder_job *job);
+void early_end(struct lane *l);
 /* JOB's, taken as changes() tells it, in L's flags, whichever lane has asked; only where job->early is. */
 int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *sink,
     struct changes_told *told, struct err *e);
-void early_forget(struct folder_job *job);
+void early_free(struct early **y);
 
 /* ---- links.c ---- */
 /* Open what is not open. */
 int flow_connect(struct lane *l, struct err *e);
-/* The folders of both, to source_folders and target_folders. */
-int flow_list(struct lane *l, struct err *e);
+typedef int flow_part(struct lane *l, struct err *e);
+/* Both at once where that can be: each uses one session, and nothing that the other changes. */
+int flow_both(struct lane *l, flow_part *at_source, flow_part *at_destination, struct err *e);
 /* JOB (may be NULL) gives up what it has lent. */
 void flow_disconnect(struct lane *l, struct folder_job *job);
 

@@ -11,6 +11,7 @@ struct beside {
 	struct lane *l;
 	struct connect_env env;
 	int (*work)(struct beside *b, struct err *e);
+	flow_part *part; /* of it */
 	struct session *session;
 	pthread_t thread;
 	bool running, failed;
@@ -95,31 +96,29 @@ static int end_opening(struct beside *b, bool wanted, struct err *e)
 	return 0;
 }
 
-static int list_beside(struct beside *b, struct err *e)
+static int part_beside(struct beside *b, struct err *e)
 {
-	return b->l->from->list(b->l->source, &b->l->source_folders, e);
+	return b->part(b->l, e);
 }
 
-int flow_list(struct lane *l, struct err *e)
+int flow_both(struct lane *l, flow_part *at_source, flow_part *at_destination, struct err *e)
 {
 	struct beside b;
 	struct err trouble;
-	int listed, target;
+	int source, destination;
 
 	if (!can_be_beside(&b, l))
-		return l->from->list(l->source, &l->source_folders, e) ||
-			       l->to->list(l->destination, &l->target_folders, e)
-			   ? -1
-			   : 0;
-	b.work = list_beside;
+		return at_source(l, e) || at_destination(l, e) ? -1 : 0;
+	b.work = part_beside;
+	b.part = at_source;
 	l->from->adopt(l->source, &b.env);
 	begin_beside(&b);
-	target = l->to->list(l->destination, &l->target_folders, e);
-	listed = end_beside(&b, &trouble);
+	destination = at_destination(l, e);
+	source = end_beside(&b, &trouble);
 	l->from->adopt(l->source, &l->env);
-	if (listed)
+	if (source)
 		*e = trouble;
-	return listed || target ? -1 : 0;
+	return source || destination ? -1 : 0;
 }
 
 /* Unless it is open. SOFTWARE is what it calls itself. */
@@ -170,6 +169,7 @@ int flow_connect(struct lane *l, struct err *e)
 	l->summary->reconnects += l->connected_once;
 	l->connected_once = true;
 	l->sessions++;
+	l->window_bytes = WINDOW_FIRST;
 	l->connected_at = clock_ms();
 	return 0;
 }

@@ -683,6 +683,7 @@ int reconcile_folder(struct lane *l, struct folder_job *job, struct err *e)
 		job->glanced = true;
 		return 0;
 	}
+	early_free(&job->early);
 	r.source.arena = r.target.arena = &r.arena;
 	failed = reconcile(&r, e);
 	job->target_reset = r.target_other;

@@ -125,7 +125,7 @@ static bool fits(const struct lane *l, const struct window *w, uint64_t bytes, c
 	if (!w->count)
 		return true;
 	return !w->alone && !t->alone && t->size < lane_stream_from(l) && w->count < WINDOW_ITEMS &&
-	       bytes + t->size <= WINDOW_BYTES;
+	       bytes + t->size <= l->window_bytes;
 }
 
 int window_fill(struct lane *l, struct folder_job *job, struct window **out, struct err *e)
@@ -163,6 +163,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 		}
 	}
 	w->bytes = w->alone ? 0 : bytes;
+	l->window_bytes = l->window_bytes < WINDOW_BYTES ? l->window_bytes * 2 : WINDOW_BYTES;
 	if (w->count)
 		*out = w;
 	else
