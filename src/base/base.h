@@ -23,6 +23,9 @@ void *mem_room(void *array, size_t count, size_t *size, size_t each);
 char *mem_strdup(const char *text);
 /* From now on exhaustion is not said on stderr: whoever waits for this process says it. */
 void mem_exhaust_silently(void);
+/* From now on blocks of SIZE bytes and more go back to the system when they are freed, where the allocator would
+ * keep some for each thread. */
+void mem_return_blocks(size_t size);
 
 #define NEW(type) ((type *)mem_new(1, sizeof(type)))
 

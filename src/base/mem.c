@@ -3,6 +3,7 @@
  * harmless). Does not: recover. */
 #include "base/base.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,15 @@ static _Noreturn void out_of_memory(void)
 void mem_exhaust_silently(void)
 {
 	exhausted_silently = true;
+}
+
+void mem_return_blocks(size_t size)
+{
+#ifdef M_MMAP_THRESHOLD /* glibc; set, it stays as it is */
+	mallopt(M_MMAP_THRESHOLD, (int)size);
+#else
+	(void)size;
+#endif
 }
 
 void *mem_new(size_t count, size_t size)

@@ -25,6 +25,7 @@
 #include "net/wait.h"
 
 #define PROGRESS_MS 100
+#define LARGE_BLOCK (1u << 18) /* bytes; windows are larger */
 
 struct worker;
 
@@ -376,6 +377,7 @@ static _Noreturn void worker_main(
 	int ends[2], failed;
 
 	mem_exhaust_silently(); /* the controller says it */
+	mem_return_blocks(LARGE_BLOCK);
 	hear_signals(ends);
 	for (size_t i = 0; i < count; i++)
 		open_line(&lines[i], &w, fds[i], ends[0]);

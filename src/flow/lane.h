@@ -24,7 +24,7 @@
 #define WANTED_BYTES (4u << 20) /* ... unless they are as large already */
 #define PUT_AHEAD 8u            /* windows outstanding at the destination, at most */
 #define PUT_PAIR 2u             /* ... and this many, where they are larger than ... */
-#define PUT_BYTES (2u << 20)
+#define PUT_BYTES (4u << 20)
 #define CHECK_EVERY 8192u       /* items stored between two checks: bounds their memory */
 
 struct lane {

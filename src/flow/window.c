@@ -163,6 +163,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 		}
 	}
 	w->bytes = w->alone ? 0 : bytes;
+	buf_room(&w->body, w->bytes); /* as announced: it need not grow piece by piece */
 	l->window_bytes = l->window_bytes < WINDOW_BYTES ? l->window_bytes * 2 : WINDOW_BYTES;
 	if (w->count)
 		*out = w;
