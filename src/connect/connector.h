@@ -99,9 +99,10 @@ struct window {
 	struct window *next; /* whoever has it queues it with this */
 	uint64_t ticket;     /* engine: durability of its intent */
 	uint64_t bytes;      /* engine: what it will hold, as announced */
+	int64_t asked;       /* engine: when it was announced, or put (ms) */
 	/* into want: of the incarnation at that instant are its ids; NULL or "" = not known */
 	const struct cursor *known;
-	bool alone;          /* into want: one item, to be handed over as a stream */
+	bool alone; /* into want: one item, to be handed over as a stream */
 	/* out of settle, for items AGAIN: */
 	bool split; /* because one of many was refused: put the halves */
 	/* and out of next: wait before more is asked for */

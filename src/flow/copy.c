@@ -28,12 +28,15 @@ static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
-	while (
-	    job->wanted < WANTED_AHEAD && job->wanted_bytes < WANTED_BYTES && !must_wait(l, job)) {
+	if (!job->wanted)
+		pace_begin(&l->reading);
+	while (job->wanted < WANTED_AHEAD && !must_wait(l, job) &&
+	       job->wanted_bytes < lane_reading_ahead(l)) {
 		if (window_fill(l, job, &w, e))
 			return -1;
 		if (!w)
 			return 0;
+		w->asked = clock_ms();
 		job->wanted++;
 		job->wanted_bytes += w->bytes;
 		job->lonely = suspect_is(job, w->items[0].id);
@@ -61,6 +64,8 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 			return 0;
 		job->wanted--;
 		job->wanted_bytes -= *w ? (*w)->bytes : 0;
+		if (*w && !(*w)->stream)
+			pace_take(&l->reading, (*w)->body.len, (*w)->asked);
 		if (window_inspect(l, job, w, e))
 			return -1;
 	} while (!*w);
@@ -80,6 +85,7 @@ static int settle_to(struct lane *l, struct folder_job *job, size_t max, struct 
 			return 0;
 		job->put--;
 		job->put_bytes -= w->bytes;
+		pace_take(&l->writing, w->bytes, w->asked);
 		if (window_settle(l, job, &w, e))
 			return -1;
 	}
@@ -91,7 +97,7 @@ static int settle_for(struct lane *l, struct folder_job *job, const struct windo
 	if (settle_to(l, job, job->careful ? 0 : job->put, e))
 		return -1;
 	while (job->put >= PUT_AHEAD ||
-	       (job->put >= PUT_PAIR && job->put_bytes + w->bytes > PUT_BYTES))
+	       (job->put >= PUT_PAIR && job->put_bytes + w->bytes > lane_writing_ahead(l)))
 		if (settle_to(l, job, job->put - 1, e))
 			return -1;
 	return 0;
@@ -172,7 +178,7 @@ static int begin_next(struct lane *l, const struct folder_job *job, struct err *
 	struct folder_job *next;
 	struct err trouble;
 
-	if (l->next || !is_read(l, job))
+	if (l->next || lane_is_steady(l) || !is_read(l, job))
 		return 0;
 	if (lanes_next(l, &next, e))
 		return -1;
@@ -213,35 +219,47 @@ static int leave_next(struct lane *l, struct err *e)
 
 /* ---- the folder ---- */
 
+/* All has been read: the rest of the receipts, and what they bring back. 1 = it is done. */
+static int end_of_items(struct lane *l, struct folder_job *job, struct err *e)
+{
+	if (begin_next(l, job, e) || settle_to(l, job, 0, e))
+		return -1;
+	if (is_read(l, job) && !job->memory->open)
+		return 1;
+	if (leave_next(l, e))
+		return -1;
+	return !job->retry && job->todo_next == job->todo_count;
+}
+
+static int put_window(struct lane *l, struct folder_job *job, struct window *w, struct err *e)
+{
+	if (copy_floor(l, job, e) ||
+	    ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
+	    settle_for(l, job, w, e) || /* while it becomes durable */
+	    ledger_durable(l->ledger, w->ticket, e))
+		return window_free(&w), -1;
+	if (!job->put)
+		pace_begin(&l->writing);
+	w->asked = clock_ms();
+	job->put++;
+	job->put_bytes += w->bytes;
+	if (l->to->put(l->destination, &job->target, w, e))
+		return -1;
+	return job->careful ? settle_to(l, job, 0, e) : 0; /* its parts keep their order */
+}
+
 /* The way of the windows. */
 static int copy_items(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
+	int done;
 
 	for (;;) {
 		if (read_window(l, job, &w, e))
 			return -1;
-		if (!w) {
-			if (begin_next(l, job, e) || settle_to(l, job, 0, e))
-				return -1;
-			if (is_read(l, job) && !job->memory->open)
-				return 0;
-			if (leave_next(l, e))
-				return -1;
-			if (!job->retry && job->todo_next == job->todo_count)
-				return 0;
-			continue;
-		}
-		if (copy_floor(l, job, e) ||
-		    ledger_intend(l->ledger, job->memory, w, INTENT_OPEN, &job->floor, e) ||
-		    settle_for(l, job, w, e) ||
-		    ledger_durable(l->ledger, w->ticket, e))
-			return window_free(&w), -1;
-		job->put++;
-		job->put_bytes += w->bytes;
-		if (l->to->put(l->destination, &job->target, w, e))
-			return -1;
-		if (job->careful && settle_to(l, job, 0, e)) /* its parts keep their order */
+		if (!w && (done = end_of_items(l, job, e)))
+			return done < 0 ? -1 : 0;
+		if (w && put_window(l, job, w, e))
 			return -1;
 		if ((job->stored_count >= CHECK_EVERY || job->memory->open >= CHECK_EVERY) &&
 		    check_so_far(l, job, e))

@@ -109,7 +109,7 @@ void early_choose(struct lane *l)
 	struct flight *f;
 
 	early_end(l);
-	if (!l->from->changes_all || l->options->rebuild)
+	if (!l->from->changes_all || l->early_failed || l->options->rebuild)
 		return;
 	f = l->flight = NEW(struct flight);
 	f->flags = l->flags;
@@ -131,7 +131,10 @@ int early_ask(struct lane *l, struct err *e)
 {
 	struct flight *f = l->flight;
 
-	return f ? l->from->changes_all(l->source, f->list, f->count, e) : 0;
+	if (!f || !l->from->changes_all(l->source, f->list, f->count, e))
+		return 0;
+	l->early_failed = true; /* one of them may have cost the link: alone it is known */
+	return -1;
 }
 
 void early_take(struct lane *l, struct folder_job *job)

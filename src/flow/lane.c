@@ -66,6 +66,22 @@ void lane_repaired(struct lane *l, const struct folder_job *job, struct view id,
 	lane_exception(l, job, CAUSE_REPAIRED, id, msgid, "%s", repair);
 }
 
+bool lane_is_steady(const struct lane *l)
+{
+	return l->context->record;
+}
+
+uint64_t lane_reading_ahead(const struct lane *l)
+{
+	return lane_is_steady(l) ? WANTED_BYTES : pace_ahead(&l->reading, PACE_LEAST, WANTED_BYTES);
+}
+
+/* Steady: no more than the pair that always may be. */
+uint64_t lane_writing_ahead(const struct lane *l)
+{
+	return lane_is_steady(l) ? 0 : pace_ahead(&l->writing, PACE_LEAST, PUT_BYTES);
+}
+
 uint64_t lane_stream_from(const struct lane *l)
 {
 	return l->context->stream_from ? l->context->stream_from : STREAM_FROM;

@@ -13,19 +13,22 @@
 #pragma once
 
 #include "flow/flow.h"
+#include "flow/pace.h"
 #include "net/wait.h"
 
 #define WINDOW_ITEMS 128u       /* most items of one window */
 #define WINDOW_BYTES (1u << 20) /* bytes it is filled to ... */
-#define WINDOW_FIRST (1u << 16) /* ... by and by: a new connection is slow, and the other side waits */
+#define WINDOW_FIRST                                                                               \
+	(1u << 16) /* ... by and by: a new connection is slow, and the other side waits */
 #define WINDOW_MAX (4u << 20)   /* ceiling of its buffer */
 #define STREAM_FROM (3u << 20)  /* items of this size travel alone, as a stream */
 #define WANTED_AHEAD 8u         /* windows announced at the source, at most */
-#define WANTED_BYTES (4u << 20) /* ... unless they are as large already */
+#define WANTED_BYTES (4u << 20) /* ... or as much, or what pace.h tells */
 #define PUT_AHEAD 8u            /* windows outstanding at the destination, at most */
 #define PUT_PAIR 2u             /* ... and this many, where they are larger than ... */
-#define PUT_BYTES (4u << 20)
-#define CHECK_EVERY 8192u       /* items stored between two checks: bounds their memory */
+#define PUT_BYTES (4u << 20)    /* ... this, or what pace.h tells */
+#define PACE_LEAST (1u << 19)
+#define CHECK_EVERY 8192u /* items stored between two checks: bounds their memory */
 
 struct lane {
 	const struct flow_options *options;
@@ -38,8 +41,10 @@ struct lane {
 	int64_t connected_at;
 	bool connected_once;
 	unsigned sessions; /* how often it was connected */
-	uint64_t window_bytes; /* the next window is filled to; twice as many each time */
-	uint64_t settled;  /* items stored or refused: a link that brings any gets on */
+	struct pace reading, writing;
+	uint64_t
+	    window_bytes; /* the last window was filled to; twice as many each time, as the pace allows */
+	uint64_t settled; /* items stored or refused: a link that brings any gets on */
 	struct folder_list source_folders, target_folders;
 	struct name_map map;
 	struct copy_summary *summary;
@@ -50,6 +55,7 @@ struct lane {
 	uint64_t ahead_items;    /* in folders not looked at yet: an estimate */
 	struct folder_job *jobs; /* one a folder of the map, in its order */
 	struct flight *flight;   /* what was asked early, and nobody has taken yet */
+	bool early_failed;       /* not again in this pass */
 	struct crew *crew;       /* of the first lane: its helpers; NULL = none yet */
 	struct seat *seat;       /* while it takes folders off the list */
 	struct folder_job *next; /* begun at the source while the one before it is finished */
@@ -102,9 +108,9 @@ struct change {
 
 /* One folder on its way. */
 struct folder_job {
-	bool usable; /* it has a destination folder, and did not fail yet */
-	bool looked; /* look_folder is done: what follows is known */
-	bool begun;  /* ... while another was finished, and windows may be announced */
+	bool usable;  /* it has a destination folder, and did not fail yet */
+	bool looked;  /* look_folder is done: what follows is known */
+	bool begun;   /* ... while another was finished, and windows may be announced */
 	bool unlucky; /* was begun while another was finished, and failed: not again */
 	const struct folder *source;
 	struct folder target;           /* raw and parts */
@@ -223,6 +229,11 @@ void lane_note(struct lane *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void lane_progress(struct lane *l);
 /* The largest item that can travel; 0 = no limit known. */
 uint64_t lane_max_size(const struct lane *l);
+/* What is done must not depend on the clock: it is being recorded, and shall be played again. */
+bool lane_is_steady(const struct lane *l);
+/* Bytes that may be under way from the source, and to the destination. */
+uint64_t lane_reading_ahead(const struct lane *l);
+uint64_t lane_writing_ahead(const struct lane *l);
 /* Items of this many bytes travel alone. */
 uint64_t lane_stream_from(const struct lane *l);
 /* Refused for such a cause, would an item be put in other bytes? */

@@ -437,21 +437,15 @@ void lanes_end(struct lane *l)
 /* ---- all together ---- */
 
 /* The first lane takes its turns like the others. */
-static int work(struct crew *c, struct err *e)
+static int work(struct lane *l, struct err *e)
 {
-	struct lane *l = c->first;
-	struct seat seat = {.crew = c};
 	struct task *task = NULL;
 	int failed = 0;
 
-	l->seat = &seat;
 	while (!failed && !(failed = task_take(l, &task, e)) && task) {
 		failed = flow_job(l, task->job, e);
 		task_free(&task);
 	}
-	l->seat = NULL;
-	l->next = NULL;
-	task_free(&seat.next);
 	return failed;
 }
 
@@ -496,8 +490,23 @@ void lanes_expect(struct lane *l)
 	start_helpers(crew_of(l), helpers_worth(l, items, folders), &ignored);
 }
 
+/* The largest folder is the first lane's, whoever comes first: what helpers take may come back. */
+static int work_and_wait(struct crew *c, struct err *e)
+{
+	struct folder_job *largest;
+
+	if (lanes_next(c->first, &largest, e))
+		return -1;
+	begin_list(c);
+	if (work(c->first, e))
+		return -1;
+	/* and what helpers gave back after we had done */
+	return end_helpers(c, e) || work(c->first, e) ? -1 : 0;
+}
+
 static int work_together(struct crew *c, struct err *e)
 {
+	struct seat seat = {.crew = c};
 	uint64_t items = 0;
 	int failed = 0;
 
@@ -509,18 +518,18 @@ static int work_together(struct crew *c, struct err *e)
 		end_list(c); /* who connected in vain need not join */
 	else if (!failed && c->started)
 		failed = ledger_share(c->first->ledger, (unsigned)c->started + 1, e);
-	if (!failed)
-		begin_list(c);
-	failed = failed || work(c, e) ? -1 : 0;
-	if (failed) {
+	c->first->seat = &seat;
+	if (failed || work_and_wait(c, e)) {
 		struct err ignored;
 
 		end_list(c);
 		end_helpers(c, &ignored);
-		return -1;
+		failed = -1;
 	}
-	/* and what helpers gave back after we had done */
-	return end_helpers(c, e) || work(c, e) ? -1 : 0;
+	c->first->seat = NULL;
+	c->first->next = NULL;
+	task_free(&seat.next);
+	return failed;
 }
 
 int lanes_run(struct lane *l, struct err *e)

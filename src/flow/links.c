@@ -169,7 +169,8 @@ int flow_connect(struct lane *l, struct err *e)
 	l->summary->reconnects += l->connected_once;
 	l->connected_once = true;
 	l->sessions++;
-	l->window_bytes = WINDOW_FIRST;
+	l->window_bytes = WINDOW_FIRST / 2;
+	l->reading = l->writing = (struct pace){0};
 	l->connected_at = clock_ms();
 	return 0;
 }

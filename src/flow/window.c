@@ -12,10 +12,11 @@
 #include "model/identity.h"
 
 #define TRIES 4u
-#define CONCESSIONS 20u /* splits count too: far more than any honest server needs */
-#define ACCIDENTS 16u   /* refusals in a row that are no message's fault: the mailbox stops */
-#define HOLDS 7u        /* waits of 1, 2, 4 ... 64 s where the destination names no time */
-#define CLAMP_LOW 86400 /* 2 January 1970 */
+#define WINDOWS_AHEAD 4u /* into which what may be under way is divided */
+#define CONCESSIONS 20u  /* splits count too: far more than any honest server needs */
+#define ACCIDENTS 16u    /* refusals in a row that are no message's fault: the mailbox stops */
+#define HOLDS 7u         /* waits of 1, 2, 4 ... 64 s where the destination names no time */
+#define CLAMP_LOW 86400  /* 2 January 1970 */
 #define CLAMP_HIGH INT64_C(2145916800) /* 1 January 2038 */
 
 /* A stream whose first bytes were read for the header, and which is digested as it passes. */
@@ -120,18 +121,44 @@ static int refuse_size(
 	return failed;
 }
 
-static bool fits(const struct lane *l, const struct window *w, uint64_t bytes, const struct todo *t)
+static bool fits(const struct lane *l, const struct window *w, uint64_t bytes, uint64_t room,
+    const struct todo *t)
 {
 	if (!w->count)
 		return true;
 	return !w->alone && !t->alone && t->size < lane_stream_from(l) && w->count < WINDOW_ITEMS &&
-	       bytes + t->size <= l->window_bytes;
+	       bytes + t->size <= room;
+}
+
+/* Would one window hold all that is left of the folder? */
+static bool is_rest_small(const struct folder_job *job)
+{
+	uint64_t bytes = 0;
+
+	if (job->todo_count - job->todo_next > WINDOW_ITEMS)
+		return false;
+	for (size_t i = job->todo_next; i < job->todo_count; i++)
+		bytes += job->todo[i].size;
+	return bytes <= WINDOW_BYTES;
+}
+
+/* What the next window is filled to: twice as much as the last one, but not so much that the destination waits
+ * long for it. A small folder is one, so that its order survives a refusal. */
+static uint64_t window_room(struct lane *l, const struct folder_job *job)
+{
+	uint64_t most = lane_reading_ahead(l) / WINDOWS_AHEAD;
+
+	if (is_rest_small(job) || lane_is_steady(l))
+		return WINDOW_BYTES;
+	most = most > WINDOW_BYTES ? WINDOW_BYTES : most;
+	l->window_bytes = l->window_bytes * 2 < most ? l->window_bytes * 2 : most;
+	return l->window_bytes;
 }
 
 int window_fill(struct lane *l, struct folder_job *job, struct window **out, struct err *e)
 {
 	struct window *w = window_new(WINDOW_ITEMS);
-	uint64_t bytes = 0, max = lane_max_size(l);
+	uint64_t bytes = 0, max = lane_max_size(l), room = window_room(l, job);
 	bool guesses = l->source->caps.guesses; /* then what it gives tells */
 	int given_up;
 
@@ -151,7 +178,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 			return window_free(&w), -1;
 		if (given_up)
 			continue;
-		if (!fits(l, w, bytes, t) || (w->count && suspect_is(job, t->id)))
+		if (!fits(l, w, bytes, room, t) || (w->count && suspect_is(job, t->id)))
 			break;
 		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
 		w->alone = t->size >= lane_stream_from(l);
@@ -164,7 +191,6 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 	}
 	w->bytes = w->alone ? 0 : bytes;
 	buf_room(&w->body, w->bytes); /* as announced: it need not grow piece by piece */
-	l->window_bytes = l->window_bytes < WINDOW_BYTES ? l->window_bytes * 2 : WINDOW_BYTES;
 	if (w->count)
 		*out = w;
 	else

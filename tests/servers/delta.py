@@ -76,6 +76,13 @@ class Program:
         for name in names:
             append(self.connection, self.space.name(levels(path)), letter(name), tuple(flags.split()), date)
 
+    def again(self, path, names, times):
+        """Those of these names, which came in this order, copied within their folder; the copies' names."""
+        uids = f"{self.find(path, names[0])}:{self.find(path, names[-1])}"
+        for _ in range(times):
+            ok(self.connection.uid("COPY", uids, self.name(path)))
+        return names * times
+
     def find(self, path, name):
         """Select the folder; the UIDs of all messages of that name, for a command."""
         ok(self.connection.select(self.name(path)))
@@ -553,6 +560,7 @@ class Times(Delta):
             new, bulk = f"new{attempt}", [f"bulk{attempt}.{number}" for number in range(500)]
             with Program(source) as mail:
                 mail.add(bulky, *bulk)
+                bulk += mail.again(bulky, bulk, 2)      # more than is read ahead
                 mail.add(victim, new)
             process = self.start(source, destination, "--lanes", "1")
             there = messages(destination, bulky)
