@@ -539,6 +539,26 @@ static int mock_changes(struct session *session, const struct folder *f,
 	return 0;
 }
 
+/* Some go in the flight, some do not. */
+static int mock_changes_all(
+    struct session *session, struct asking *folders, size_t count, struct err *e)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct asking *a = &folders[i];
+		struct err trouble;
+
+		a->done = false;
+		if (mock_chance(&MOCK(session)->server->random, 300))
+			continue;
+		a->done = !mock_changes(session, a->folder, a->ask, a->sink, &a->told, &trouble);
+		if (!a->done && trouble.scope != ERR_FOLDER) {
+			*e = trouble;
+			return -1;
+		}
+	}
+	return 0;
+}
+
 static int mock_mark(struct session *session, const struct folder *f, struct mark *marks,
     size_t count, struct err *e)
 {
@@ -986,9 +1006,10 @@ static struct window *mock_abandon(struct session *session)
 #define MOCK_CONNECTOR(name)                                                                       \
 	{                                                                                          \
 		.scheme = (name), .open = mock_open, .close = mock_close, .list = mock_list,       \
-		.make = mock_make, .now = mock_now, .changes = mock_changes, .want = mock_want,    \
-		.next = mock_next, .put = mock_put, .settle = mock_settle, .mark = mock_mark,      \
-		.place = mock_place, .remove = mock_remove, .abandon = mock_abandon                \
+		.make = mock_make, .now = mock_now, .changes = mock_changes,                       \
+		.changes_all = mock_changes_all, .want = mock_want, .next = mock_next,             \
+		.put = mock_put, .settle = mock_settle, .mark = mock_mark, .place = mock_place,    \
+		.remove = mock_remove, .abandon = mock_abandon                                     \
 	}
 
 static const struct connector connectors[] = {
