@@ -1,9 +1,10 @@
 /* pace.c - the product of bandwidth and delay, as it was seen: the best rate of the last spans of a tenth of a
- * second, and the least delay. Twice of it may be under way, and a tenth of a second's worth: so a rate that could
- * be higher is found, and whoever is idle for a moment finds something to do. Beside copy.c. */
+ * second, and the least delay. Twice of it may be under way, and what comes in some tenths: so a rate that could be
+ * higher is found, and whoever is idle for a moment finds something to do. Beside copy.c. */
 #include "flow/pace.h"
 
 #define SPAN_MS 100
+#define STOCK_MS 400 /* with 100 a copy without delay took half as long again */
 
 void pace_begin(struct pace *p)
 {
@@ -31,7 +32,9 @@ uint64_t pace_ahead(const struct pace *p, uint64_t least, uint64_t most)
 
 	for (size_t i = 0; i < PACE_SPANS; i++)
 		best = p->rates[i] > best ? p->rates[i] : best;
-	ahead = best * (uint64_t)(2 * p->delay + SPAN_MS) / 1000;
+	if (!best)
+		return most;
+	ahead = best * (uint64_t)(2 * p->delay + STOCK_MS) / 1000;
 	ahead = ahead < most ? ahead : most;
 	return ahead > least ? ahead : least;
 }

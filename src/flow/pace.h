@@ -19,5 +19,5 @@ struct pace {
 void pace_begin(struct pace *p);
 /* BYTES have arrived that were asked for at ASKED (clock_ms). */
 void pace_take(struct pace *p, uint64_t bytes, int64_t asked);
-/* Bytes that may be under way, between LEAST (what is right as long as nothing is known) and MOST. */
+/* Bytes that may be under way, between LEAST and MOST (which it is as long as nothing is known). */
 uint64_t pace_ahead(const struct pace *p, uint64_t least, uint64_t most);
