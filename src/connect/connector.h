@@ -289,7 +289,8 @@ struct connector {
 	/* Try to ask several in one flight. Those that are not done are left to changes(). */
 	int (*changes_all)(struct session *s, struct asking *folders, size_t count, struct err *e);
 	/* Announce; never waits beyond a full out buffer, or for the folder to be opened. Windows come back in
-	 * the order wanted. -1 with folder-reset: the folder is not the one that w->known tells of. */
+	 * the order wanted; until they have, nothing else is asked of the session. -1 with folder-reset: the
+	 * folder is not the one that w->known tells of. */
 	int (*want)(struct session *s, struct window *w, struct err *e);
 	/* The oldest wanted window, its items READ, STREAM, GONE or UNREADABLE. NULL = none wanted. */
 	int (*next)(struct session *s, struct window **w, struct err *e);

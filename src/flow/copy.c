@@ -147,9 +147,11 @@ static int check_so_far(struct lane *l, struct folder_job *job, struct err *e)
 /* Is nothing of it asked of the source any more, unless receipts bring surprises? */
 static bool is_read(const struct lane *l, const struct folder_job *job)
 {
+	bool removes = l->options->deletions == DELETIONS_MIRROR && job->memory->gone;
+
 	return l->destination->caps.ids_told && !job->retry && !job->wanted &&
 	       job->todo_next == job->todo_count && !job->doubted_count && !job->gone_count &&
-	       !job->change_count && !job->vanished_count;
+	       !job->change_count && !job->vanished_count && !removes;
 }
 
 /* Can it be begun by asking the source alone? */

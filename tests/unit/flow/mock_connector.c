@@ -400,6 +400,8 @@ static struct mock_folder *folder_of(struct mock_session *s, const struct folder
 {
 	struct mock_folder *found;
 
+	if (s->wanted)
+		s->server->fault = "something was asked while windows were on their way";
 	if (enter(s, e))
 		return NULL;
 	found = mock_folder_find(s->server, f->raw);
