@@ -4,8 +4,9 @@
  *
  * Exactly once (DESIGN §7): nothing is put before its intent is durable; after any accident the
  * folder is done again from the top, and the ledger knows what needs no doing. Source and
- * destination work at the same time: windows are announced ahead, and the intent of the next window
- * becomes durable while the one before it is still on the wire.
+ * destination work at the same time: windows are announced ahead, the intent of the next window becomes
+ * durable while the one before it is still on the wire, and the next folder is begun (ahead.c) while this
+ * one is finished.
  *
  * Does not: know a protocol (connector.h), keep records (ledger.h), mend links (flow.c). */
 #include "flow/lane.h"
@@ -23,8 +24,7 @@ static bool must_wait(const struct lane *l, const struct folder_job *job)
 	return job->lonely || next->size >= lane_stream_from(l) || suspect_is(job, next->id);
 }
 
-/* Announce windows until enough are on their way. */
-static int want_ahead(struct lane *l, struct folder_job *job, struct err *e)
+int copy_want(struct lane *l, struct folder_job *job, struct err *e)
 {
 	struct window *w;
 
@@ -56,7 +56,7 @@ static int read_window(struct lane *l, struct folder_job *job, struct window **w
 		return 0;
 	}
 	do {
-		if (want_ahead(l, job, e))
+		if (copy_want(l, job, e))
 			return -1;
 		if (l->from->next(l->source, w, e)) /* with none wanted: the end of a stream */
 			return -1;
@@ -142,93 +142,14 @@ static int check_so_far(struct lane *l, struct folder_job *job, struct err *e)
 	return check_stored(l, job, e);
 }
 
-/* ---- the folder behind it ---- */
-
-/* Is nothing of it asked of the source any more, unless receipts bring surprises? */
-static bool is_read(const struct lane *l, const struct folder_job *job)
-{
-	bool removes = l->options->deletions == DELETIONS_MIRROR && job->memory->gone;
-
-	return l->destination->caps.ids_told && !job->retry && !job->wanted &&
-	       job->todo_next == job->todo_count && !job->doubted_count && !job->gone_count &&
-	       !job->change_count && !job->vanished_count && !removes;
-}
-
-/* Can it be begun by asking the source alone? */
-static bool can_begin(const struct lane *l, const struct folder_job *job)
-{
-	const struct ledger_folder *m = job->memory;
-
-	return !job->unlucky && !job->suspect_count && !m->open && !m->floor.text[0] &&
-	       !reconcile_is_needed(l, job);
-}
-
-static int begin(struct lane *l, struct folder_job *job, struct err *e)
-{
-	if (look_folder(l, job, e))
-		return -1;
-	job->begun = true;
-	if (!job->todo_count || job->todo[0].size >= lane_stream_from(l))
-		return 0; /* a stream cannot be put aside */
-	return want_ahead(l, job, e);
-}
-
-/* The source would be idle while this folder is finished at the destination. Trouble of the next one must not
- * be this one's: it comes again, when its turn has. */
-static int begin_next(struct lane *l, const struct folder_job *job, struct err *e)
-{
-	struct folder_job *next;
-	struct err trouble;
-
-	if (l->next || lane_is_steady(l) || !is_read(l, job))
-		return 0;
-	if (lanes_next(l, &next, e))
-		return -1;
-	if (!next || !can_begin(l, next))
-		return 0;
-	l->next = next;
-	if (!begin(l, next, &trouble))
-		return 0;
-	next->unlucky = true;
-	if (trouble.scope <= ERR_FOLDER && !next->wanted) {
-		flow_restart(l, next);
-		return 0;
-	}
-	*e = trouble;
-	if (e->scope <= ERR_FOLDER) { /* and answers are still to come */
-		e->scope = ERR_LINK;
-		e->next = ERR_RETRY;
-	}
-	return -1;
-}
-
-/* The source is needed here once more. */
-static int leave_next(struct lane *l, struct err *e)
-{
-	struct folder_job *next = l->next;
-	struct window *w;
-
-	if (!next || !next->begun)
-		return 0;
-	for (; next->wanted; next->wanted--) {
-		if (l->from->next(l->source, &w, e))
-			return -1;
-		window_free(&w);
-	}
-	flow_restart(l, next);
-	return 0;
-}
-
-/* ---- the folder ---- */
-
 /* All has been read: the rest of the receipts, and what they bring back. 1 = it is done. */
 static int end_of_items(struct lane *l, struct folder_job *job, struct err *e)
 {
-	if (begin_next(l, job, e) || settle_to(l, job, 0, e))
+	if (ahead_begin(l, job, e) || settle_to(l, job, 0, e))
 		return -1;
-	if (is_read(l, job) && !job->memory->open)
+	if (ahead_may_begin(l, job) && !job->memory->open)
 		return 1;
-	if (leave_next(l, e))
+	if (ahead_leave(l, e))
 		return -1;
 	return !job->retry && job->todo_next == job->todo_count;
 }

@@ -9,7 +9,9 @@
  *   reconcile.c  ids that lost their meaning  move.c   what moved from folder to folder
  *   gone.c     what went at the source      follow.c   folders that were renamed
  *   suspect.c  items at which a link dies   remedy.c   refused, and put in other bytes
- *   lanes.c    several lanes at once         lane.c     what is told to the controller */
+ *   lanes.c    several lanes at once         lane.c     what is told to the controller
+ *   early.c    several folders in one look   ahead.c    the next folder, begun meanwhile
+ *   links.c    the two sessions              pace.c     how much may be under way */
 #pragma once
 
 #include "flow/flow.h"
@@ -176,6 +178,17 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e);
  * so that answers are still to come and the sessions are of no more use. ACCIDENT: how the link was
  * lost; NULL = in order. */
 bool copy_abandon(struct lane *l, struct folder_job *job, const struct err *accident);
+
+/* Announce windows until enough are on their way. */
+int copy_want(struct lane *l, struct folder_job *job, struct err *e);
+
+/* ---- ahead.c ---- */
+/* Is nothing of it asked of the source any more, unless receipts bring surprises? */
+bool ahead_may_begin(const struct lane *l, const struct folder_job *job);
+/* JOB has been read: begin the folder behind it, if that can be. -1: of JOB, or of the links. */
+int ahead_begin(struct lane *l, const struct folder_job *job, struct err *e);
+/* The source is needed by the folder at work once more: what was begun is put aside, and begun anew at its turn. */
+int ahead_leave(struct lane *l, struct err *e);
 
 /* ---- flow.c ---- */
 /* A lane without sessions and ledger yet. */
