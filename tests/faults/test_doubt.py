@@ -107,6 +107,7 @@ class LostReplies(Case):
                            [mail for name in folders for mail in mails(1, name)], destination=dict(caps("no-multiappend")))
         stage.destination.calls["refuse"] = lambda *_: stage.destination.script(
             "on AUTHENTICATE *: reply NO [LIMIT] Suggested Backoff Time: 10 milliseconds")
+        stage.source.script("on FETCH-BODY 1: delay 1")     # the first lane has its hands full with INBOX
         stage.destination.script('on APPEND * line "INBOX": delay 0.02\non APPEND 1 line "Trouble": call refuse; drop')
         run = stage.copy("--lanes", "2")
         self.check_exact(stage, run)

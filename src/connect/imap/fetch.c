@@ -303,6 +303,7 @@ static int receive(struct imap *im, struct imap_fetch **ready, struct err *e)
 	enum imap_event event;
 
 	*ready = im->fetch_first;
+	conn_gather(im->conn, im->fetch_first->next != NULL); /* windows behind it */
 	while (!im->fetch_first->answered) {
 		if (imap_next_event(im, &event, e))
 			return -1;
@@ -331,7 +332,10 @@ int imap_next(struct session *s, struct window **w, struct err *e)
 	if (im->half_sent)
 		return imap_broken(im, e, "a message too large to be carried was on its way");
 	while (im->fetch_first) {
-		if (receive(im, &f, e))
+		int failed = receive(im, &f, e);
+
+		conn_gather(im->conn, false);
+		if (failed)
 			return -1;
 		*w = f->window;
 		f->window = NULL;
