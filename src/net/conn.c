@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "net/queue.h"
 #include "net/resolve.h"
@@ -22,9 +21,6 @@
 #define CONN_QUEUE_DEFAULT (256u << 10)
 /* Queued output goes out at once from here on, without waiting for company. */
 #define CONN_PUSH_AT (16u << 10)
-
-/* A woken thread that finds 16 KiB at a time costs itself and the server a third more than one that finds 64. */
-#define GATHER_NS 200000
 
 struct conn {
 	struct waiter waiter; /* first: the callbacks cast */
@@ -38,7 +34,6 @@ struct conn {
 	bool encrypted;
 	bool shaking; /* the TLS handshake owns the layer; nothing else moves */
 	bool failed;  /* see trouble */
-	bool gathers; /* conn_gather */
 	struct err trouble;
 	enum conn_end end;
 	int64_t moved_in; /* clock_ms of the last byte each way */
@@ -411,8 +406,6 @@ static int conn_wait_for_news(struct conn *c, struct err *e)
 {
 	int64_t life = conn_begin_wait(c);
 	c->stats.waits++;
-	if (c->gathers)
-		nanosleep(&(struct timespec){.tv_nsec = GATHER_NS}, NULL);
 	while (!conn_has_news(c) && !c->failed) {
 		if (waitset_wait(c->ws, life + c->target.timeout_ms, e) < 0)
 			return -1;
@@ -421,11 +414,6 @@ static int conn_wait_for_news(struct conn *c, struct err *e)
 			return conn_timed_out(c, "has not answered", e);
 	}
 	return 0;
-}
-
-void conn_gather(struct conn *c, bool much)
-{
-	c->gathers = much;
 }
 
 int conn_need(struct conn *c, struct err *e)

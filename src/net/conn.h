@@ -76,9 +76,6 @@ void conn_take(struct conn *c, size_t len);
  * before a hang-up is given first. */
 int conn_need(struct conn *c, struct err *e);
 
-/* Much is on its way: conn_need gives it a moment to gather, so that one look finds more of it. */
-void conn_gather(struct conn *c, bool much);
-
 /* Queue bytes; waits only while the out buffer is full. */
 int conn_write(struct conn *c, struct view bytes, struct err *e);
 /* Wait until all queued bytes have gone to the kernel. */

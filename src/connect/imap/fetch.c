@@ -303,7 +303,6 @@ static int receive(struct imap *im, struct imap_fetch **ready, struct err *e)
 	enum imap_event event;
 
 	*ready = im->fetch_first;
-	conn_gather(im->conn, im->fetch_first->next != NULL); /* windows behind it */
 	while (!im->fetch_first->answered) {
 		if (imap_next_event(im, &event, e))
 			return -1;
@@ -332,10 +331,7 @@ int imap_next(struct session *s, struct window **w, struct err *e)
 	if (im->half_sent)
 		return imap_broken(im, e, "a message too large to be carried was on its way");
 	while (im->fetch_first) {
-		int failed = receive(im, &f, e);
-
-		conn_gather(im->conn, false);
-		if (failed)
+		if (receive(im, &f, e))
 			return -1;
 		*w = f->window;
 		f->window = NULL;
