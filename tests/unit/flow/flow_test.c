@@ -405,8 +405,11 @@ static int check_summary(struct world *w, int source)
 	for (size_t i = 0; i < w->listed_count; i++) {
 		enum cause cause = w->listed[i].cause;
 
-		/* siblings share a Message-ID: "there is one like it" is true of them */
-		if (cause == CAUSE_MISSING || (cause == CAUSE_IN_DOUBT && !w->siblings))
+		/* siblings share a Message-ID, and so do a message and the other source's twin that was put
+		 * in mended bytes: "there is one like it" is true of them */
+		bool alike = w->siblings || (w->sources > 1 && w->target.manners.refuses_odd);
+
+		if (cause == CAUSE_MISSING || (cause == CAUSE_IN_DOUBT && !alike))
 			return wrong(w, "%s %s/%s is listed as %s", w->source[source].scheme,
 			    w->listed[i].folder, w->listed[i].id, cause_name(cause));
 	}
