@@ -21,6 +21,11 @@
 #define CONN_QUEUE_DEFAULT (256u << 10)
 /* Queued output goes out at once from here on, without waiting for company. */
 #define CONN_PUSH_AT (16u << 10)
+/* To be woken for each piece of what comes in a stream costs both sides more than the piece: let as
+ * much gather first, but not for long. */
+#define CONN_STREAM_AT (4u << 10)
+#define CONN_GATHER (32 << 10)
+#define CONN_GATHER_MS 1
 
 struct conn {
 	struct waiter waiter; /* first: the callbacks cast */
@@ -38,7 +43,8 @@ struct conn {
 	enum conn_end end;
 	int64_t moved_in; /* clock_ms of the last byte each way */
 	int64_t moved_out;
-	size_t unsent; /* what the kernel had still to send when last asked */
+	bool streaming; /* much came when last something came */
+	size_t unsent;  /* what the kernel had still to send when last asked */
 };
 
 /* -- errors -- */
@@ -115,6 +121,7 @@ static int conn_timed_out(struct conn *c, const char *what, struct err *e)
 /* Layer to in queue, until either has had enough. */
 static void conn_pull(struct conn *c)
 {
+	uint64_t before = c->stats.bytes_in;
 	while (queue_room(&c->in) > 0) {
 		struct err e;
 		ptrdiff_t n =
@@ -127,6 +134,7 @@ static void conn_pull(struct conn *c)
 			return;
 		queue_grown(&c->in, (size_t)n);
 		c->stats.bytes_in += (uint64_t)n;
+		c->streaming = c->stats.bytes_in - before >= CONN_STREAM_AT;
 		c->moved_in = clock_ms();
 	}
 }
@@ -401,11 +409,27 @@ static bool conn_is_silent(struct conn *c, int64_t life)
 	return false;
 }
 
+/* More of a stream is coming: wait until it is worth waking for. What it is too little for, the
+ * caller waits for as ever. */
+static int conn_gather(struct conn *c, struct err *e)
+{
+	int fd = c->layer->ops->fd(c->layer);
+	int64_t until = clock_ms() + CONN_GATHER_MS;
+	int moved = 0;
+	tcp_wake_at(fd, CONN_GATHER);
+	while (moved >= 0 && !conn_has_news(c) && !c->failed && clock_ms() < until)
+		moved = waitset_wait(c->ws, until, e);
+	tcp_wake_at(fd, 1);
+	return moved;
+}
+
 /* While output is on its way the server has nothing to answer yet: bytes either way are life. */
 static int conn_wait_for_news(struct conn *c, struct err *e)
 {
 	int64_t life = conn_begin_wait(c);
 	c->stats.waits++;
+	if (c->streaming && conn_gather(c, e) < 0)
+		return -1;
 	while (!conn_has_news(c) && !c->failed) {
 		if (waitset_wait(c->ws, life + c->target.timeout_ms, e) < 0)
 			return -1;

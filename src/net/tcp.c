@@ -22,6 +22,7 @@
 struct tcp {
 	struct layer layer; /* first: the callbacks cast */
 	int fd;
+	bool drained; /* the last read took all there was: no more until somebody has waited */
 };
 
 static int layer_failed(struct err *e, const char *what, int cause)
@@ -38,7 +39,10 @@ static void socket_option(int fd, int level, int name, int value)
 
 static ptrdiff_t tcp_read(struct layer *l, void *out, size_t size, struct err *e)
 {
-	int fd = ((struct tcp *)l)->fd;
+	struct tcp *t = (struct tcp *)l;
+	int fd = t->fd;
+	if (t->drained)
+		return LAYER_AGAIN;
 	ssize_t n = recv(fd, out, size, 0);
 	while (n < 0 && errno == EINTR)
 		n = recv(fd, out, size, 0);
@@ -46,7 +50,8 @@ static ptrdiff_t tcp_read(struct layer *l, void *out, size_t size, struct err *e
 		return errno == EAGAIN ? LAYER_AGAIN : layer_failed(e, "hung up", errno);
 	/* Cyrus answers in two small writes under Nagle: the second waits for our acknowledgement,
 	 * which the kernel would delay by 40 ms. It forgets this option again and again. */
-	if (n > 0 && (size_t)n < size)
+	t->drained = n > 0 && (size_t)n < size;
+	if (t->drained)
 		socket_option(fd, IPPROTO_TCP, TCP_QUICKACK, 1);
 	return n;
 }
@@ -64,7 +69,8 @@ static ptrdiff_t tcp_write(struct layer *l, const void *data, size_t len, struct
 
 static short tcp_wants(struct layer *l, bool reading)
 {
-	(void)l;
+	if (reading)
+		((struct tcp *)l)->drained = false;
 	return reading ? POLLIN : POLLOUT;
 }
 
@@ -115,6 +121,11 @@ void tcp_over(struct layer **out, int fd)
 	t->fd = fd;
 	socket_tune(fd);
 	*out = &t->layer;
+}
+
+void tcp_wake_at(int fd, int bytes)
+{
+	socket_option(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
 }
 
 size_t tcp_unsent(int fd)

@@ -20,3 +20,7 @@ void tcp_over(struct layer **out, int fd);
 
 /* Bytes handed to the kernel that the peer has not acknowledged yet; 0 when not known. */
 size_t tcp_unsent(int fd);
+
+/* The least a wait for input is to end for, in bytes; less is there for whoever reads without
+ * waiting, and an end or an error ends every wait. Without it, 1. */
+void tcp_wake_at(int fd, int bytes);
