@@ -1,6 +1,7 @@
 """What is measured: one function a peer, that tells how it is called.
 
-limit1 and limit4 are the floor (limit.c, with one pair of connections and with four). The rivals are
+limit1 and limit4 are the floor (limit.c, with one pair of connections and with four), godwit1 is
+godwit held to one lane. The rivals are
 Debian's isync (mbsync), interimap and Dovecot's dsync, each with TLS, certificates checked, and
 without COMPRESS, which costs them more than it saves where the line is fast. Their states lie in
 their work directories, so that a second call is a later pass.
@@ -74,12 +75,17 @@ def limit4(job):
     return _limit(job, 4)
 
 
-def godwit(job):
+def godwit(job, *more):
     """With its ledger and its checks, as it comes."""
     password = job.file("password", job.password + "\n")
     return Command([GODWIT, "copy", "--output", "json", "--state", os.path.join(job.work, "state"), "--ca-file", job.authority.ca_file,
-                    "--source-password-file", password, "--destination-password-file", password,
+                    "--source-password-file", password, "--destination-password-file", password, *more,
                     *(f"imaps://{end.user}@{end.address}:{end.port}/" for end in (job.source, job.destination))], job.work)
+
+
+def godwit1(job):
+    """With one lane, that is, one connection on each side."""
+    return godwit(job, "--lanes", "1")
 
 
 def mbsync(job):
@@ -143,8 +149,9 @@ def dsync(job):
 
 
 FLOORS = {"limit1": limit1, "limit4": limit4}
+OURS = {"godwit": godwit, "godwit1": godwit1}
 RIVALS = {"mbsync": mbsync, "interimap": interimap, "dsync": dsync}
-ALL = {**FLOORS, "godwit": godwit, **RIVALS}
+ALL = {**FLOORS, **OURS, **RIVALS}
 
 
 def missing():

@@ -19,6 +19,7 @@ the client and the delay line share the machine's processors.
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -45,15 +46,15 @@ from measure import Groups, Meter
 from network import ADDRESS, Network, private_mounts
 from servers import Cyrus, Dovecot, cache_directory, unpacked
 
-KINDS = {"dovecot": Dovecot, "cyrus": Cyrus}
+KINDS = {"dovecot": Dovecot, "cyrus": Cyrus, "mdbox": functools.partial(Dovecot, store="mdbox")}
 PASSWORD = "measured"
-NAMES_OF_CASES = re.compile(r"(first|later|memory)-(\w+?)-(dovecot|cyrus)(?:-(\d+)ms(?:-(\d+)mbit)?)?")
+NAMES_OF_CASES = re.compile(r"(first|later|memory)-(\w+?)-(dovecot|cyrus|mdbox)(?:-(\d+)ms(?:-(\d+)mbit)?)?")
 
 SHORT = ("first-S-dovecot-0ms", "first-M-dovecot-0ms", "later-S-dovecot-0ms", "first-S-dovecot-40ms", "memory-one60-dovecot")
 LONG = (*(f"first-{mailbox}-{server}-{rtt}ms" for rtt in (0, 40) for mailbox in "SM" for server in ("dovecot", "cyrus")),
         "first-S-dovecot-40ms-100mbit",
         *(f"later-{mailbox}-dovecot-{rtt}ms" for rtt in (0, 40) for mailbox in "SM"),
-        *(f"memory-{mailbox}-dovecot" for mailbox in ("S", "M", "one300")), "memory-tiny1000000-dovecot")
+        *(f"memory-{mailbox}-dovecot" for mailbox in ("S", "M", "one300")), "memory-tiny1000000-mdbox")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Bench:
 
     def __init__(self, form, work, results, programs):
         self.form, self.work, self.results, self.programs = form, work, results, programs
-        for kind in KINDS:      # while there is still a way out of here, should they have to be fetched
+        for kind in ("dovecot", "cyrus"):      # while there is still a way out of here, should they have to be fetched
             unpacked(kind)
         self.groups = Groups()
         self.network = Network(os.path.join(programs, "delay"))
@@ -214,7 +215,7 @@ class Bench:
         with open(log, encoding="utf-8", errors="replace") as text:
             words = text.read()
         with contextlib.suppress(ValueError, IndexError, KeyError):
-            if peer == "godwit":
+            if peer in peers.OURS:
                 last = json.loads(words.splitlines()[-1])
                 return {"told_waits": [last["summary"]["source_waits"], last["summary"]["destination_waits"]],
                         "checked": last["checked"], "causes": last["causes"]}
@@ -291,7 +292,7 @@ class Bench:
 
     def _memory(self, case):
         for peer in self.form.peers:
-            if peer not in peers.FLOORS and (peer == "godwit" or not case.mailbox.startswith("tiny")):
+            if peer == "godwit" or peer in peers.RIVALS and not case.mailbox.startswith("tiny"):
                 self._once(case, "memory", peer, 0, None)
 
     def _later(self, case):
@@ -299,7 +300,7 @@ class Bench:
         source = self.fresh_source(case.mailbox)
         ours = self.account(self.source, source)
         former = check.read(ours)
-        names = tuple(peer for peer in self.form.peers if peer not in peers.FLOORS)
+        names = tuple(peer for peer in self.form.peers if peer == "godwit" or peer in peers.RIVALS)
         jobs = {}
         for peer in names:      # without delay: it is not measured
             jobs[peer] = job = self.job(case, source, self.destination(case), peer)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 FLOORS = ("limit1", "limit4")
 RIVALS = ("interimap", "mbsync")
-ORDER = ("limit1", "limit4", "godwit", "mbsync", "interimap", "dsync")
+ORDER = ("limit1", "limit4", "godwit", "godwit1", "mbsync", "interimap", "dsync")
 PASSES = {"first": "first pass", "same": "nothing has changed", "changed": "1 % has changed", "memory": "memory, first pass"}
+SERVERS = {"dovecot": "Dovecot", "cyrus": "Cyrus", "mdbox": "Dovecot (mdbox)"}
 BEGIN, END = "<!-- bench/run.py --write: begin -->", "<!-- bench/run.py --write: end -->"
 
 
@@ -178,7 +179,7 @@ def heading(case, what):
     _, mailbox, server, *line = case.split("-")
     way = [f"{line[0][:-2]} ms round trip" if line[0] != "0ms" else "no delay"] if line else []
     way += [f"{line[1][:-4]} Mbit/s"] if len(line) > 1 else []
-    return f"{mailbox}, Dovecot to {server.capitalize()}, {', '.join([*way, PASSES[what]])}"
+    return f"{mailbox}, Dovecot to {SERVERS[server]}, {', '.join([*way, PASSES[what]])}"
 
 
 def tables(results):
@@ -268,6 +269,10 @@ def _tiny_rate(case, beside):
     return value
 
 
+def _lanes(case):
+    return Bar(f"{case}: time with one lane, of godwit's", _faster(case, "first", rivals=("godwit1",)), least=1)
+
+
 def bars():
     """All that is promised, in the order of the table."""
     found = []
@@ -278,9 +283,10 @@ def bars():
                 found += [Bar(f"{case}: time, of the floor's", _to_floor(case), most=floor),
                           Bar(f"{case}: a rival's time, of godwit's", _faster(case, "first"), least=least),
                           Bar(f"{case}: client's CPU, of the floor's", _to_floor(case, "cpu"), most=1.4),
-                          Bar(f"{case}: a rival's CPU, of godwit's", _faster(case, "first", "cpu", ORDER[3:]), least=1)]
+                          Bar(f"{case}: a rival's CPU, of godwit's", _faster(case, "first", "cpu", ORDER[4:]), least=1),
+                          _lanes(case)]
     case = "first-S-dovecot-40ms-100mbit"
-    found.append(Bar(f"{case}: time, of the floor's", _to_floor(case), most=1.1))
+    found += [Bar(f"{case}: time, of the floor's", _to_floor(case), most=1.1), _lanes(case)]
     for rtt in (0, 40):
         for mailbox in "SM":
             case = f"later-{mailbox}-dovecot-{rtt}ms"
@@ -289,7 +295,7 @@ def bars():
                           Bar(f"{case}, {PASSES[what]}: waits of the longest lane", _longest(case, what), most=most)]
     found += [Bar(f"memory-{name}-dovecot: MB (PSS, all processes)", _peak(f"memory-{name}-dovecot"), most=48)
               for name in ("S", "M", "one60", "one300")]
-    case = "memory-tiny1000000-dovecot"
+    case = "memory-tiny1000000-mdbox"
     found += [Bar(f"{case}: MB (PSS, all processes)", _peak(case), most=96),
               Bar(f"{case}: messages a second, of those of M", _tiny_rate(case, "first-M-dovecot-0ms"), least=0.8)]
     return found

@@ -290,7 +290,7 @@ class Server:
 class Dovecot(Server):
     """Dovecot 2.3.
 
-    store        "maildir" (LAYOUT=fs), "maildir++" or "sdbox"
+    store        "maildir" (LAYOUT=fs), "maildir++", "sdbox" or "mdbox"
     capability   replaces the CAPABILITY list; one that starts with "+" adds to it
     mechanisms   SASL mechanisms; with "xoauth2" or "oauthbearer", token() makes tokens
     special_use  {folder: use}, such as {"Sent": "\\\\Sent"}
@@ -305,7 +305,8 @@ class Dovecot(Server):
 
     kind = "dovecot"
     patience = 0.5      # it ends in 0.1 s, then sleeps a second in case its log process is not done
-    STORES = {"maildir": "maildir:~/Maildir:LAYOUT=fs", "maildir++": "maildir:~/Maildir", "sdbox": "sdbox:~/sdbox"}
+    STORES = {"maildir": "maildir:~/Maildir:LAYOUT=fs", "maildir++": "maildir:~/Maildir", "sdbox": "sdbox:~/sdbox",
+              "mdbox": "mdbox:~/mdbox"}
     SPECIAL_USE = {"Drafts": "\\Drafts", "Sent": "\\Sent", "Trash": "\\Trash", "Junk": "\\Junk", "Archive": "\\Archive"}
 
     def __init__(self, workdir, *, store="maildir", capability=None, mechanisms="plain login scram-sha-1 scram-sha-256",
