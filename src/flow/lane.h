@@ -18,7 +18,9 @@
 #include "flow/pace.h"
 #include "net/wait.h"
 
-#define WINDOW_ITEMS 128u       /* most items of one window */
+#define WINDOW_ITEMS 128u       /* most items of one window, but of a large folder ... */
+#define WINDOW_ITEMS_LARGE 512u /* ... so many: Dovecot looks at all of it for each APPEND */
+#define LARGE_FOLDER (1u << 16)
 #define WINDOW_BYTES (1u << 20) /* bytes it is filled to ... */
 #define WINDOW_FIRST                                                                               \
 	(1u << 16) /* ... by and by: a new connection is slow, and the other side waits */

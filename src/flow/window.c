@@ -121,12 +121,17 @@ static int refuse_size(
 	return failed;
 }
 
+static size_t items_at_most(const struct folder_job *job)
+{
+	return job->todo_count >= LARGE_FOLDER ? WINDOW_ITEMS_LARGE : WINDOW_ITEMS;
+}
+
 static bool fits(const struct lane *l, const struct window *w, uint64_t bytes, uint64_t room,
-    const struct todo *t)
+    size_t items, const struct todo *t)
 {
 	if (!w->count)
 		return true;
-	return !w->alone && !t->alone && t->size < lane_stream_from(l) && w->count < WINDOW_ITEMS &&
+	return !w->alone && !t->alone && t->size < lane_stream_from(l) && w->count < items &&
 	       bytes + t->size <= room;
 }
 
@@ -157,7 +162,8 @@ static uint64_t window_room(struct lane *l, const struct folder_job *job)
 
 int window_fill(struct lane *l, struct folder_job *job, struct window **out, struct err *e)
 {
-	struct window *w = window_new(WINDOW_ITEMS);
+	size_t items = items_at_most(job);
+	struct window *w = window_new(items);
 	uint64_t bytes = 0, max = lane_max_size(l), room = window_room(l, job);
 	bool guesses = l->source->caps.guesses; /* then what it gives tells */
 	int given_up;
@@ -178,7 +184,7 @@ int window_fill(struct lane *l, struct folder_job *job, struct window **out, str
 			return window_free(&w), -1;
 		if (given_up)
 			continue;
-		if (!fits(l, w, bytes, room, t) || (w->count && suspect_is(job, t->id)))
+		if (!fits(l, w, bytes, room, items, t) || (w->count && suspect_is(job, t->id)))
 			break;
 		apply_concessions(l, &item, t->clamp_date, t->cut_flags);
 		w->alone = t->size >= lane_stream_from(l);

@@ -21,7 +21,8 @@ struct layer_ops {
 	 * failing. */
 	ptrdiff_t (*read)(struct layer *l, void *out, size_t size, struct err *e);
 	ptrdiff_t (*write)(struct layer *l, const void *data, size_t len, struct err *e);
-	/* POLLIN|POLLOUT needed before a read (READING) or a write can make progress. */
+	/* POLLIN|POLLOUT needed before a read (READING) or a write can make progress. To be asked
+	 * before each wait: what came during it may not be read without. */
 	short (*wants)(struct layer *l, bool reading);
 	/* Bytes that can be read without the socket becoming readable first (inside TLS). */
 	bool (*pending)(struct layer *l);

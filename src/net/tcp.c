@@ -22,7 +22,7 @@
 struct tcp {
 	struct layer layer; /* first: the callbacks cast */
 	int fd;
-	bool drained; /* the last read took all there was: no more until somebody has waited */
+	bool drained; /* the last read took all there was: see wants */
 };
 
 static int layer_failed(struct err *e, const char *what, int cause)
@@ -58,13 +58,16 @@ static ptrdiff_t tcp_read(struct layer *l, void *out, size_t size, struct err *e
 
 static ptrdiff_t tcp_write(struct layer *l, const void *data, size_t len, struct err *e)
 {
-	int fd = ((struct tcp *)l)->fd;
-	ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+	struct tcp *t = (struct tcp *)l;
+	ssize_t n = send(t->fd, data, len, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR)
-		n = send(fd, data, len, MSG_NOSIGNAL);
-	if (n < 0)
-		return errno == EAGAIN ? LAYER_AGAIN : layer_failed(e, "hung up", errno);
-	return n;
+		n = send(t->fd, data, len, MSG_NOSIGNAL);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN)
+		return LAYER_AGAIN;
+	t->drained = false; /* its last words may have come meanwhile */
+	return layer_failed(e, "hung up", errno);
 }
 
 static short tcp_wants(struct layer *l, bool reading)

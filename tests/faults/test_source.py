@@ -108,6 +108,37 @@ class Bodies(Case):
         self.check_idle(stage, 1, {"empty": 1}, missing)
 
 
+class Sets(Case):
+    """UIDs of ten digits, far apart: those of one window make more than one line (RFC 2683 §3.2.1.5)."""
+
+    def far_apart(self, **given):
+        stage = self.stage(**given)
+        folder = stage.source.world.account(stage.user).make("INBOX")
+        for mail in mails(250):
+            folder.uidnext += 10000019
+            stage.fill([mail])
+        stage.before = stage.at_source()
+        return stage
+
+    def test_lines(self):
+        def one(variant):
+            stage = self.far_apart(destination=caps(variant))
+            self.check_exact(stage, stage.copy())
+            asked = [entry["line"] for entry in stage.source.log if "BODY.PEEK[]" in entry["line"]]
+            self.assertGreater(len(asked), 2, "each window was one line")
+            self.assertLess(max(map(len, asked)), 1000)
+            self.check_idle(stage)
+        self.each(one, variant=("full", "bare"))
+
+    def test_one_of_them(self):
+        """One of a window's commands is refused, the link is lost at it, or it brings nothing."""
+        def one(which, action):
+            stage = self.far_apart(source={"script": "on FETCH-BODY %d: %s" % (which, action)})
+            self.check_exact(stage, stage.copy())
+            self.check_idle(stage)
+        self.each(one, which=(1, 2), action=("reply NO [SERVERBUG] Internal error", "drop", "omit-body", "reply OK done"))
+
+
 class Expunged(Case):
     """Messages go between the sweep and the FETCH."""
 

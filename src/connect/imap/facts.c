@@ -472,8 +472,7 @@ static size_t uids_of(const struct changes_ask *ask, uint32_t **out, struct aren
 	return count;
 }
 
-/* The next set of bounded length; returns how many it holds. */
-static size_t next_set(const uint32_t *uids, size_t count, struct buf *text)
+size_t imap_next_set(const uint32_t *uids, size_t count, struct buf *text)
 {
 	struct imap_set set;
 	size_t i = 0;
@@ -695,7 +694,7 @@ static int changes_of_ids(struct sweep *w, const struct folder *f, const struct 
 	if (!count && imap_select(w->im, f->raw, ask->marks_follow, true, e))
 		return -1;
 	for (size_t at = 0, taken; at < count; at += taken) {
-		taken = next_set(uids + at, count - at, &text);
+		taken = imap_next_set(uids + at, count - at, &text);
 		if (!at && (select_ahead(w, f, ask, text.data, "", e) || tell_state(w, f, told, e)))
 			return -1;
 		if (fetch(w, ask, text.data, e))
@@ -738,7 +737,7 @@ static bool foresee_ids(const struct changes_ask *ask, char *set, size_t size)
 	uint32_t *uids;
 	size_t count = uids_of(ask, &uids, &scratch);
 
-	return count && next_set(uids, count, &text) == count &&
+	return count && imap_next_set(uids, count, &text) == count &&
 	       (size_t)snprintf(set, size, "%s", text.data) < size;
 }
 

@@ -1,5 +1,5 @@
-/* fetch.c - bodies out of an IMAP folder: windows are announced (one UID FETCH each, pipelined) and
- * come back in order, with their bodies in the window's buffer or as a stream. Servers may work on
+/* fetch.c - bodies out of an IMAP folder: windows are announced (a UID FETCH each, or several where
+ * one would be too long a line; pipelined) and come back in order, with their bodies in the window's buffer or as a stream. Servers may work on
  * several of these commands at once (Dovecot does when its output is full), so a body belongs to
  * whichever window wants its UID. The literal's length is the truth, not RFC822.SIZE. A body that is
  * missing, NIL or empty is asked for again alone, and never handed on as an empty message.
@@ -11,14 +11,24 @@
 
 #include "connect/imap/imap.h"
 
+/* So many UIDs of ten digits go into a set at least. */
+#define PART_LEAST (IMAP_SET_MAX / 14)
+
+/* One command, and the items it asks for. */
+struct fetch_part {
+	char tag[16];
+	size_t first, count;
+	bool answered;
+};
+
 struct imap_fetch {
 	struct imap_fetch *next;
 	struct window *window; /* NULL once handed over as a stream */
-	char tag[16];
-	uint32_t *uids; /* of the window's items */
+	uint32_t *uids;        /* of the window's items */
 	size_t count;
-	bool heard;    /* of the item of a window of one: a FETCH came */
-	bool answered; /* the tagged answer came */
+	struct fetch_part *parts; /* those sent */
+	size_t part_count, unanswered;
+	bool heard; /* of the item of a window of one: a FETCH came */
 	/* a body handed over as a stream */
 	struct item_stream stream;
 	struct imap *im;
@@ -31,6 +41,7 @@ static void fetch_free(struct imap_fetch *f)
 	if (!f)
 		return;
 	free(f->uids);
+	free(f->parts);
 	free(f);
 }
 
@@ -63,14 +74,27 @@ static int is_known(const struct imap *im, const struct window *w, struct err *e
 	    "its UIDVALIDITY is not what it was when its messages were listed");
 }
 
+/* Ask for items from FIRST on, as many as go into a line. */
+static int send_part(struct imap *im, struct imap_fetch *f, size_t first, struct err *e)
+{
+	struct buf set AUTO(buf_free) = BUF_INIT(IMAP_SET_MAX + 40);
+	struct imap_command c AUTO(imap_command_free) = {0};
+	struct fetch_part *part = &f->parts[f->part_count++];
+
+	part->first = first;
+	part->count = imap_next_set(f->uids + first, f->count - first, &set);
+	f->unanswered++;
+	imap_command_start(im, &c, "UID FETCH ");
+	buf_add_view(&c.text, buf_view(&set));
+	imap_command_add(&c, "(UID BODY.PEEK[])");
+	memcpy(part->tag, c.tag, sizeof(part->tag));
+	return send_or_open(im, f->window->folder, &c, e);
+}
+
 int imap_want(struct session *s, struct window *w, struct err *e)
 {
 	struct imap *im = IMAP(s);
 	struct imap_fetch *f;
-	struct buf set_text AUTO(buf_free) = BUF_INIT(1u << 16);
-	struct imap_command c;
-	struct imap_set set;
-	int failed;
 
 	assert(w->count && (!w->alone || w->count == 1));
 	f = NEW(struct imap_fetch);
@@ -78,25 +102,20 @@ int imap_want(struct session *s, struct window *w, struct err *e)
 	f->im = im;
 	f->count = w->count;
 	f->uids = mem_new(w->count, sizeof(*f->uids));
-	imap_set_start(&set, &set_text);
+	f->parts = mem_new(1 + w->count / PART_LEAST, sizeof(*f->parts));
 	for (size_t i = 0; i < w->count; i++) {
 		uint64_t uid = 0;
 
 		view_number(w->items[i].id, &uid);
 		f->uids[i] = (uint32_t)uid;
 		w->items[i].state = ITEM_WANTED;
-		imap_set_add(&set, f->uids[i]);
 	}
-	imap_set_finish(&set);
 	*im->fetch_last = f; /* lent from here on, whatever fails */
 	im->fetch_last = &f->next;
-	imap_command_start(im, &c, "UID FETCH ");
-	buf_add_view(&c.text, buf_view(&set_text));
-	imap_command_add(&c, "(UID BODY.PEEK[])");
-	memcpy(f->tag, c.tag, sizeof(f->tag));
-	failed = send_or_open(im, w->folder, &c, e) || is_known(im, w, e);
-	imap_command_free(&c);
-	return failed ? -1 : 0;
+	for (size_t at = 0; at < f->count; at += f->parts[f->part_count - 1].count)
+		if (send_part(im, f, at, e) || (!at && is_known(im, w, e)))
+			return -1;
+	return 0;
 }
 
 static struct window_item *find_in(const struct imap_fetch *f, uint64_t uid)
@@ -275,27 +294,40 @@ static void judge_missing(struct imap *im, struct imap_fetch *f, struct window_i
 		    "the source gave the message without any content");
 }
 
+/* The part whose answer is in hand; its owner. */
+static struct fetch_part *find_part(struct imap *im, struct imap_fetch **owner)
+{
+	for (struct imap_fetch *f = im->fetch_first; f; f = f->next)
+		for (size_t i = 0; i < f->part_count; i++)
+			if (!f->parts[i].answered &&
+			    view_is(im->reader.response.tag, f->parts[i].tag)) {
+				*owner = f;
+				return &f->parts[i];
+			}
+	return NULL;
+}
+
 static int take_tagged(struct imap *im, struct err *e)
 {
 	const struct imap_response *r = &im->reader.response;
-	struct imap_fetch *f = im->fetch_first;
+	struct imap_fetch *f;
+	struct fetch_part *part = find_part(im, &f);
 	int wait_s;
 
-	while (f && (f->answered || !view_is(r->tag, f->tag)))
-		f = f->next;
-	if (!f)
+	if (!part)
 		return imap_broken(im, e, "an answer to no command");
 	/* Yahoo says [UNAVAILABLE] of single messages for ever; others while they are overloaded */
 	if (r->status != IMAP_OK && !view_is_nocase(r->code, "UNAVAILABLE") &&
 	    imap_general_cause(r, &wait_s))
 		return imap_refused(im, CAUSE_THROTTLED, ERR_LINK, "reading was refused", e);
-	f->answered = true;
-	for (size_t i = 0; f->window && i < f->count; i++)
-		judge_missing(im, f, &f->window->items[i]);
+	part->answered = true;
+	f->unanswered--;
+	for (size_t i = 0; f->window && i < part->count; i++)
+		judge_missing(im, f, &f->window->items[part->first + i]);
 	return 0;
 }
 
-/* Take in what comes until the oldest command is answered, or a stream begins (*ready, its window
+/* Take in what comes until the oldest window is answered, or a stream begins (*ready, its window
  * may be a later one). */
 static int receive(struct imap *im, struct imap_fetch **ready, struct err *e)
 {
@@ -303,7 +335,7 @@ static int receive(struct imap *im, struct imap_fetch **ready, struct err *e)
 	enum imap_event event;
 
 	*ready = im->fetch_first;
-	while (!im->fetch_first->answered) {
+	while (im->fetch_first->unanswered) {
 		if (imap_next_event(im, &event, e))
 			return -1;
 		if (event == IMAP_EVENT_LITERAL && begin_body(im, ready))
@@ -335,7 +367,7 @@ int imap_next(struct session *s, struct window **w, struct err *e)
 			return -1;
 		*w = f->window;
 		f->window = NULL;
-		if (f->answered)
+		if (!f->unanswered)
 			fetch_free(pop(im));
 		if (*w)
 			return 0;

@@ -243,6 +243,8 @@ int imap_now(struct session *s, const struct folder *f, struct cursor *out, stru
 int imap_changes(struct session *s, const struct folder *f, const struct changes_ask *ask,
     const struct fact_sink *sink, struct changes_told *told, struct err *e);
 int imap_changes_all(struct session *s, struct asking *folders, size_t count, struct err *e);
+/* A set of the first of these, ascending, of about IMAP_SET_MAX bytes; how many it holds. */
+size_t imap_next_set(const uint32_t *uids, size_t count, struct buf *text);
 /* "uidvalidity uidnext modseq"; -1 = not such a text. */
 void imap_cursor_print(struct cursor *out, uint64_t uidvalidity, uint64_t uidnext, uint64_t modseq);
 int imap_cursor_parse(

@@ -213,14 +213,23 @@ static void test_reads_and_writes(void **state)
 	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), 3);
 	assert_int_equal(l->ops->write(l, "defg", 4, &e), 4);
 	assert_int_equal(read(pair[1], got, sizeof(got)), 4);
+	/* It had been read empty: no further look before somebody has waited. */
+	assert_int_equal(write(pair[1], "hi", 2), 2);
+	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), LAYER_AGAIN);
+	assert_int_equal(l->ops->wants(l, true), POLLIN);
+	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), 2);
+	/* But the last words of a peer that is gone are looked for at once. */
+	assert_int_equal(write(pair[1], "bye", 3), 3);
 	close(pair[1]);
-	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), 0);
 	/* No SIGPIPE, although nobody ignores it here. */
 	signal(SIGPIPE, raised);
 	assert_int_equal(l->ops->write(l, "x", 1, &e), LAYER_FAILED);
 	signal(SIGPIPE, SIG_DFL);
 	assert_int_equal(e.cause, CAUSE_CONNECT);
 	assert_string_equal(e.text, "hung up: Broken pipe");
+	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), 3);
+	assert_int_equal(l->ops->wants(l, true), POLLIN);
+	assert_int_equal(l->ops->read(l, got, sizeof(got), &e), 0);
 	l->ops->close(l);
 }
 
