@@ -284,7 +284,7 @@ static int take_frames(struct controller *c, struct line *line, struct err *e)
 	int got = 0;
 
 	while (line->channel && !(c->finished && line == c->lines) &&
-	       (got = channel_try(line->channel, &type, &payload, e)) == 1)
+	       (got = channel_came(line->channel, &type, &payload, e)) == 1)
 		if (take_frame(c, line, type, payload, e)) {
 			got = -1;
 			break;

@@ -217,14 +217,22 @@ static void channel_make_room(struct channel *ch)
 		queue_compact(&ch->in);
 }
 
-int channel_try(struct channel *ch, uint8_t *type, struct view *payload, struct err *e)
+int channel_came(struct channel *ch, uint8_t *type, struct view *payload, struct err *e)
 {
 	queue_take(&ch->in, ch->lent);
 	ch->lent = 0;
-	int found = channel_parse(ch, type, payload, e);
-	if (found)
+	int found = channel_next(ch, type, payload, e);
+	if (!found)
+		channel_make_room(ch);
+	return found;
+}
+
+int channel_try(struct channel *ch, uint8_t *type, struct view *payload, struct err *e)
+{
+	struct err ignored; /* it may have said more before it went */
+	int found = channel_came(ch, type, payload, &ignored);
+	if (found > 0)
 		return found;
-	channel_make_room(ch);
 	channel_pull(ch);
 	return channel_next(ch, type, payload, e);
 }

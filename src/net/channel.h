@@ -22,5 +22,7 @@ int channel_send(struct channel *ch, uint8_t type, struct view payload, struct e
 int channel_recv(struct channel *ch, uint8_t *type, struct view *payload, struct err *e);
 /* 1 = a frame was there, 0 = none at the moment, -1 = broken or closed. */
 int channel_try(struct channel *ch, uint8_t *type, struct view *payload, struct err *e);
+/* The same of what came while somebody waited: the socket is not looked at. */
+int channel_came(struct channel *ch, uint8_t *type, struct view *payload, struct err *e);
 /* Wait until everything queued has been handed to the kernel. */
 int channel_flush(struct channel *ch, struct err *e);
