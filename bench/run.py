@@ -300,7 +300,7 @@ class Bench:
         source = self.fresh_source(case.mailbox)
         ours = self.account(self.source, source)
         former = check.read(ours)
-        names = tuple(peer for peer in self.form.peers if peer == "godwit" or peer in peers.RIVALS)
+        names = tuple(peer for peer in self.form.peers if peer not in peers.FLOORS)
         jobs = {}
         for peer in names:      # without delay: it is not measured
             jobs[peer] = job = self.job(case, source, self.destination(case), peer)

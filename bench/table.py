@@ -269,8 +269,9 @@ def _tiny_rate(case, beside):
     return value
 
 
-def _lanes(case):
-    return Bar(f"{case}: time with one lane, of godwit's", _faster(case, "first", rivals=("godwit1",)), least=1)
+def _lanes(case, what="first"):
+    return Bar(f"{case}{'' if what == 'first' else ', ' + PASSES[what]}: time with one lane, of godwit's",
+               _faster(case, what, rivals=("godwit1",)), least=1)
 
 
 def bars():
@@ -293,6 +294,7 @@ def bars():
             for what, most in (("same", 10), ("changed", 25)):
                 found += [Bar(f"{case}, {PASSES[what]}: a rival's time, of godwit's", _faster(case, what), least=1),
                           Bar(f"{case}, {PASSES[what]}: waits of the longest lane", _longest(case, what), most=most)]
+            found.append(_lanes(case, "changed"))
     found += [Bar(f"memory-{name}-dovecot: MB (PSS, all processes)", _peak(f"memory-{name}-dovecot"), most=48)
               for name in ("S", "M", "one60", "one300")]
     case = "memory-tiny1000000-mdbox"

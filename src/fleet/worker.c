@@ -287,6 +287,7 @@ static int copy(struct worker *w, const struct flow_options *options, const stru
 	}
 	contexts[0].helpers = contexts + 1;
 	contexts[0].helper_count = lanes - 1;
+	contexts[0].all_lanes = getenv("GODWIT_TEST_LANES");
 	return flow_copy(&w->summary.copy, options, &contexts[0], e);
 }
 

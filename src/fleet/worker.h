@@ -18,5 +18,7 @@ int worker_start(pid_t *pid, int *fds, size_t count, enum job_kind job,
 
 /* Test hook, from the environment: GODWIT_TEST_STOP="worker:N" ends the worker by SIGKILL at its Nth
  * ledger step, with what has left it by then; "durable:N" too, when all it wrote is durable;
- * "controller:N" the controller, at its Nth frame. Returns N, 0 where ROLE is not meant. */
+ * "controller:N" the controller, at its Nth frame. Returns N, 0 where ROLE is not meant.
+ * GODWIT_TEST_STREAM=BYTES makes streams of smaller messages, GODWIT_TEST_LANES lets helpers connect also
+ * where they do not pay. */
 unsigned long worker_stop_step(const char *role);

@@ -56,6 +56,7 @@ struct flow_context {
 	/* Of further lanes, each with all of the above of its own; what they call runs in their threads. */
 	const struct flow_context *helpers;
 	size_t helper_count;
+	bool all_lanes; /* tests: helpers also where they do not pay */
 };
 
 /* One pass. 0 = it ran to its end, whatever exceptions there were (told to the watch, counted in

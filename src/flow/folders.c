@@ -335,6 +335,7 @@ static int make_all(struct lane *l, struct err *e)
 int folders_prepare(struct lane *l, struct err *e)
 {
 	struct arena scratch AUTO(arena_free) = ARENA_INIT;
+	int64_t begun = clock_ms();
 	bool *known;
 
 	l->progress.phase = COPY_LISTING;
@@ -342,6 +343,7 @@ int folders_prepare(struct lane *l, struct err *e)
 	name_map_free(&l->map);
 	if (flow_both(l, list_source, list_target, e))
 		return -1;
+	l->near = clock_ms() - begun < NEAR_MS;
 	if (follow_folders(l, e))
 		return -1;
 	tell_left_out(l);

@@ -32,6 +32,7 @@
 #define PUT_PAIR 2u             /* ... and this many, where they are larger than ... */
 #define PUT_BYTES (4u << 20)    /* ... this, or what pace.h tells */
 #define PACE_LEAST (1u << 19)
+#define NEAR_MS 10        /* a listing that takes less comes from nearby */
 #define CHECK_EVERY 8192u /* items stored between two checks: bounds their memory */
 
 struct lane {
@@ -65,6 +66,7 @@ struct lane {
 	struct folder_job *next; /* begun at the source while the one before it is finished */
 	size_t job_count;
 	uint64_t pretended;  /* of a dry run: moves out of folders that went */
+	bool near;           /* both servers told their folders at once */
 	bool throttled;      /* a server asked for patience in this pass */
 	bool hold_deletions; /* more has gone than the limit allows: nothing is removed */
 };

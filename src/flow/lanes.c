@@ -455,8 +455,24 @@ void lanes_release(struct lane *l)
 		lanes_end(l);
 }
 
+static bool is_later_pass(const struct lane *l)
+{
+	for (size_t i = 0; i < l->map.count; i++)
+		if (ledger_alive(ledger_folder(l->ledger, l->map.entries[i].source->raw)))
+			return true;
+	return false;
+}
+
+/* Where nothing is far away, the logins of a helper take longer than what little has changed. */
+static bool is_soon_done(const struct lane *l, uint64_t items)
+{
+	return l->near && !l->context->all_lanes && items < MANY_ITEMS && is_later_pass(l);
+}
+
 static size_t helpers_worth(const struct lane *l, uint64_t items, size_t folders)
 {
+	if (is_soon_done(l, items))
+		return 0;
 	size_t most = items >= MANY_ITEMS ? folders : (folders + 1) / FOLDERS_A_LANE;
 
 	most = most ? most - 1 : 0;

@@ -31,6 +31,7 @@ from imap import Account
 from servers import Courier, Cyrus, Dovecot
 
 GODWIT = os.path.abspath(os.environ.get("GODWIT") or os.path.join(ROOT, "build", "godwit"))
+os.environ["GODWIT_TEST_LANES"] = "all"     # nothing is far away here, and little has changed
 BRIEF = bool(os.environ.get("GODWIT_BRIEF"))
 #: How often a class of kills is repeated.
 ROUNDS = int(os.environ.get("GODWIT_KILL_ROUNDS", "0")) or (3 if BRIEF else 6)
