@@ -52,7 +52,7 @@ int ahead_begin(struct lane *l, const struct folder_job *job, struct err *e)
 		return 0;
 	}
 	*e = trouble;
-	if (e->scope <= ERR_FOLDER) { /* and answers are still to come */
+	if (e->scope <= ERR_FOLDER || e->scope == ERR_MAILBOX) { /* and answers are still to come */
 		e->scope = ERR_LINK;
 		e->next = ERR_RETRY;
 	}

@@ -237,6 +237,7 @@ int copy_folder(struct lane *l, struct folder_job *job, struct err *e)
 	    gone_folder(l, job, e) ||          /* what is not at the source any more */
 	    check_standing(l, job, e))         /* what older passes could not copy */
 		return -1;
+	plan_tell_unlisted(l, job);
 	cursor = job->cursor_stays ? job->memory->cursor : job->told.cursor;
 	return ledger_finish(l->ledger, job->memory, &cursor, lane_max_size(l), e);
 }

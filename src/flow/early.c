@@ -33,6 +33,16 @@ struct flight {
 	uint64_t first; /* messages of folders that nothing is known of */
 };
 
+static void drop_facts(struct early *y)
+{
+	arena_free(&y->arena);
+	free(y->facts);
+	free(y->flags);
+	y->facts = NULL;
+	y->flags = NULL;
+	y->count = y->size = y->flags_size = 0;
+}
+
 static int keep(void *arg, const struct fact *fact, struct err *e)
 {
 	struct early *y = arg;
@@ -42,6 +52,7 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	if (!y->too_many && (y->flight->kept == FACTS_MAX || fact->object.len > OBJECT_MAX)) {
 		y->too_many = true;
 		y->flight->kept -= y->count; /* it is asked again: the room is for others */
+		drop_facts(y);
 	}
 	if (y->too_many)
 		return 0;
@@ -63,9 +74,7 @@ void early_free(struct early **y)
 	*y = NULL;
 	if (!old)
 		return;
-	arena_free(&old->arena);
-	free(old->facts);
-	free(old->flags);
+	drop_facts(old);
 	free(old);
 }
 

@@ -91,7 +91,7 @@ void flow_restart(struct lane *l, struct folder_job *job)
 	job->wanted = job->wanted_bytes = 0;
 	job->planned = 0;
 	job->undecided = job->cursor_stays = false;
-	job->vanished_count = 0;
+	job->vanished_count = job->unlisted = 0;
 	job->looked = job->begun = false;
 	early_free(&job->early);
 }
@@ -250,6 +250,7 @@ static void tally(struct lane *l)
 		for (size_t k = 0; k < job->todo_count; k++)
 			sum->planned_bytes += job->todo[k].size;
 		sum->items_gone += job->vanished_count;
+		plan_tell_unlisted(l, job);
 	}
 }
 

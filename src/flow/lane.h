@@ -126,6 +126,7 @@ struct folder_job {
 	struct early *early; /* what its source told with others, and nobody has taken yet */
 	struct changes_told told;
 	bool cursor_stays; /* the next pass must be told again what this one was */
+	uint64_t unlisted; /* messages that the source counts and does not list */
 	struct todo *todo;
 	size_t todo_count, todo_size, todo_next;
 	struct window *retry; /* put again with the bytes in hand */
@@ -303,6 +304,8 @@ void plan_keep_fact(struct folder_job *job, const struct todo *t);
 void plan_vanish(struct folder_job *job, const struct ledger_row *row);
 /* Into the progress: what todo holds now. */
 void plan_count(struct lane *l, struct folder_job *job);
+/* What the source did not list: once, when nothing of the folder is done again any more. */
+void plan_tell_unlisted(struct lane *l, const struct folder_job *job);
 
 /* ---- move.c ---- */
 /* Has anything gone from where it was, perhaps with its folder? */

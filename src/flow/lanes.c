@@ -240,6 +240,19 @@ static bool is_ours_alone(const struct helper *h, const struct err *e)
 	return e->scope == ERR_LINK || !h->lane.connected_once;
 }
 
+/* For another lane, which reads what is durable. E stays as it is where that goes well. */
+static int leave(struct helper *h, struct turn turn, struct err *e)
+{
+	struct err trouble;
+
+	if (ledger_sync(h->lane.ledger, &trouble)) {
+		*e = trouble;
+		return -1;
+	}
+	give_back(h->crew, turn);
+	return 0;
+}
+
 static int help_with(struct helper *h, struct task *task, struct err *e)
 {
 	struct lane *l = &h->lane;
@@ -249,13 +262,8 @@ static int help_with(struct helper *h, struct task *task, struct err *e)
 	if (failed)
 		hand_on(task->turn.job, task->job);
 	if (failed && is_ours_alone(h, e)) {
-		struct err trouble;
-
 		h->summary.items_checked = checked; /* whoever takes it over checks all of it */
-		if (!ledger_sync(l->ledger, &trouble))
-			give_back(h->crew, task->turn);
-		else
-			*e = trouble;
+		leave(h, task->turn, e);
 	}
 	task_free(&task);
 	return failed ? -1 : 0;
@@ -307,7 +315,8 @@ static int work_along(struct helper *h, struct err *e)
 	h->lane.seat = NULL;
 	if (seat.next) {
 		flow_disconnect(&h->lane, seat.next->job); /* it may have been begun */
-		give_back(h->crew, seat.next->turn);
+		if (!failed || is_ours_alone(h, e))
+			failed = leave(h, seat.next->turn, e) || failed ? -1 : 0;
 		task_free(&seat.next);
 	}
 	return failed;

@@ -438,17 +438,24 @@ void plan_count(struct lane *l, struct folder_job *job)
 }
 
 /* A source that counts more than it lists would lose us the difference, were its cursor kept. */
-static void check_complete(struct lane *l, struct folder_job *job, uint64_t seen)
+static void check_complete(struct folder_job *job, uint64_t seen)
+{
+	if (!job->told.complete || seen >= job->told.total)
+		return;
+	job->unlisted = job->told.total - seen;
+	job->cursor_stays = true;
+}
+
+void plan_tell_unlisted(struct lane *l, const struct folder_job *job)
 {
 	uint64_t total = job->told.total;
 
-	if (!job->told.complete || seen >= total)
+	if (!job->unlisted)
 		return;
 	lane_exception(l, job, CAUSE_UNREADABLE, (struct view){0}, "",
 	    "the source counts %llu messages in the folder and lists %llu",
-	    (unsigned long long)total, (unsigned long long)seen);
-	l->summary->not_copied += total - seen;
-	job->cursor_stays = true;
+	    (unsigned long long)total, (unsigned long long)(total - job->unlisted));
+	l->summary->not_copied += job->unlisted;
 }
 
 /* ---- what has gone ---- */
@@ -666,7 +673,7 @@ static int sweep(struct planner *p, struct err *e)
 	if (plan_strange(p, e))
 		return -1;
 	twice_told = drop_twice_told(p);
-	check_complete(l, job, p->seen - twice_told);
+	check_complete(job, p->seen - twice_told);
 	return find_gone(p, twice_told, e);
 }
 

@@ -898,9 +898,36 @@ CASE(ledger_lost)
 CASE(ledger_rebuilt)
 CASE(adopts)
 
+/* Counted and not listed: told once, also where the folder is looked at again, because what came before it was
+ * refused as a batch while it had been begun, or because the link was lost. */
+static void test_hidden(void **state)
+{
+	(void)state;
+	clock_fake(mock_clock);
+	for (unsigned trouble = 0; trouble < 3; trouble++)
+		for (unsigned manners = 0; manners < MANNERS; manners++) {
+			struct pair p;
+
+			begin(&p, manners);
+			mock_folder_find(&p.source, view_of("Work"))->hidden = 2;
+			p.target.faults.bad_batch = trouble == 1 ? 1000 : 0;
+			p.source.break_at = trouble == 2 ? 12 : 0;
+			pass(&p);
+			assert_int_equal(p.summary.items_stored, 9);
+			assert_int_equal(p.summary.not_copied, 2);
+			assert_int_equal(p.causes[CAUSE_UNREADABLE], 1);
+			pass(&p); /* nobody forgets it */
+			assert_int_equal(p.summary.not_copied, 2);
+			assert_int_equal(p.causes[CAUSE_UNREADABLE], 1);
+			end(&p);
+		}
+	clock_fake(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_hidden),
 	    cmocka_unit_test(test_moved_at_source),
 	    cmocka_unit_test(test_moved_into_new),
 	    cmocka_unit_test(test_moved_twins),

@@ -514,7 +514,7 @@ static int mock_changes(struct session *session, const struct folder *f,
 
 	if (!from)
 		return -1;
-	*told = (struct changes_told){.total = alive(from)};
+	*told = (struct changes_told){.total = alive(from) + from->hidden};
 	print_cursor(s, from, &told->cursor);
 	if (!ask->since || sscanf(ask->since->text, "%" SCNu32 " %" SCNu32 " %" SCNu64,
 			       &since.uidvalidity, &since.uidnext, &since.modseq) != 3)

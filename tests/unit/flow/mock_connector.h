@@ -40,6 +40,7 @@ struct mock_folder {
 	uint64_t modseq;
 	struct mock_message *messages; /* in the order of their uids; late ones are put in later */
 	size_t count, size;
+	uint64_t hidden; /* so many more are counted than are listed */
 	struct mock_message *late;
 	size_t late_count, late_size;
 };
