@@ -415,9 +415,9 @@ static int conn_gather(struct conn *c, struct err *e)
 {
 	int fd = c->layer->ops->fd(c->layer);
 	int64_t until = clock_ms() + CONN_GATHER_MS;
-	int moved = 0;
+	int moved = 1;
 	tcp_wake_at(fd, CONN_GATHER);
-	while (moved >= 0 && !conn_has_news(c) && !c->failed && clock_ms() < until)
+	while (moved > 0 && !conn_has_news(c) && !c->failed && clock_ms() < until)
 		moved = waitset_wait(c->ws, until, e);
 	tcp_wake_at(fd, 1);
 	return moved;
