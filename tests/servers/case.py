@@ -197,8 +197,8 @@ class ServerCase(unittest.TestCase):
             stdout, stderr = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             process.kill()
-            _, stderr = process.communicate()
-            self.fail(f"godwit did not end within {patience} s\n{stderr[-4000:]}")
+            stdout, stderr = process.communicate()
+            self.fail(f"godwit did not end within {patience} s\n{stdout[-2000:]}\n{stderr[-2000:]}")
         report = ""
         with contextlib.suppress(FileNotFoundError), open(process.report_path, encoding="utf-8") as text:
             report = text.read()
