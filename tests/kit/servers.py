@@ -391,6 +391,14 @@ class Dovecot(Server):
         shutil.rmtree(self._jail.path(f"/var/mail/{name}"), ignore_errors=True)
         self.user(name, self._passwords[name])
 
+    def kill(self):
+        """As ever. A machine's process numbers go on, so that a lock of who was killed is seen to be nobody's. In this
+        root of its own they begin anew: another process has the number, and a lock would hold as long as that lives."""
+        super().kill()
+        for path in glob.glob(os.path.join(self._jail.path("/var/mail"), "**", "dovecot-uidlist.lock"), recursive=True,
+                              include_hidden=True):
+            os.unlink(path)
+
     def appends(self, name):
         return _count(self.log_path, rf"imap\({re.escape(name)}\)<[^>]*><[^>]*>: (Info: )?save: ")
 

@@ -23,9 +23,6 @@ AGAIN = (compare.Allowance("order", "what was under way is requeued at the folde
 KILLED_SERVER = (*AGAIN, compare.Allowance(
     "keywords", "a Dovecot that is killed before it writes a new keyword's name forgets the name, also after it showed it",
     lambda difference: any(word.startswith("unknown-") for word in difference["destination"])))
-#: Seconds: a Dovecot that was killed leaves dovecot-uidlist.lock, and honours it for two minutes where its number is
-#: another process's by now, as it soon is in a small root of its own.
-LOCKED = 300
 
 
 def boxes(count=90):
@@ -123,7 +120,7 @@ class Stops(case.ServerCase):
         destination.server.kill()
         time.sleep(0.5)
         destination.server.start()
-        outcome = self.finish(process, patience=LOCKED)
+        outcome = self.finish(process)
         self.assertEqual(outcome.exit, 0, outcome)
         self.assertGreaterEqual(outcome.summary["reconnects"], 1)
         self.check_same(source, destination, outcome, allow=KILLED_SERVER)
@@ -165,7 +162,7 @@ class ServerKills(case.ServerCase):
                 time.sleep(moment)
                 server.kill()
                 server.start()
-                outcome = self.finish(process, patience=LOCKED)
+                outcome = self.finish(process)
                 self.assertIn(outcome.exit, (0, 10), outcome)   # 10: it had not logged in yet
                 outcomes = [outcome] if outcome.exit == 0 else [self.copy(source, target, state=state)]
                 self.check_same(before, target, *outcomes, allow=allow)
