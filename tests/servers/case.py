@@ -89,6 +89,7 @@ class Outcome:
 
     def __str__(self):
         return (f"exit {self.exit}\nresult {json.dumps(self.result)}\n"
+                + "".join(f"note {event['text']}\n" for event in self.events if event["event"] == "note")
                 + "".join(f"{json.dumps(entry, ensure_ascii=False)}\n" for entry in self.exceptions()[:20])
                 + f"stderr:\n{self.stderr[-4000:]}")
 
