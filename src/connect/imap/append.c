@@ -123,11 +123,6 @@ static bool is_accident(const struct imap_response *r)
 	       view_find_nocase(r->text, "system i/o error") >= 0;
 }
 
-static void uids_free(uint32_t **uids)
-{
-	free(*uids);
-}
-
 /* Ids out of [APPENDUID uidvalidity set] (RFC 4315), believed only when they fit. */
 static void take_ids(
     struct imap_append *a, const struct append_command *c, const struct imap_response *r)
@@ -135,13 +130,13 @@ static void take_ids(
 	struct window *w = a->window;
 	struct imap_set_walk walk;
 	uint64_t uidvalidity;
-	uint32_t uid, *uids AUTO(uids_free) = NULL;
+	uint32_t uids[1024], uid;
 	size_t count = 0;
 
-	if (!view_is_nocase(r->code, "APPENDUID") || imap_node_number(r->code_args, &uidvalidity) ||
+	if (!view_is_nocase(r->code, "APPENDUID") || c->count > COUNT_OF(uids) ||
+	    imap_node_number(r->code_args, &uidvalidity) ||
 	    (a->known && uidvalidity != a->uidvalidity))
 		return;
-	uids = mem_new(c->count, sizeof(*uids));
 	walk = imap_set_walk(imap_node_text(imap_node_at(r->code_args, 1)));
 	while (count < c->count && imap_set_next(&walk, &uid) == 1) {
 		if (!uid || (a->known && uid < a->uidnext))

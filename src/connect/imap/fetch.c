@@ -1,9 +1,9 @@
 /* fetch.c - bodies out of an IMAP folder: windows are announced (a UID FETCH each, or several where
- * one would be too long a line; pipelined) and come back in order, with their bodies in the window's buffer or as a stream. Servers may work on
- * several of these commands at once (Dovecot does when its output is full), so a body belongs to
- * whichever window wants its UID. The literal's length is the truth, not RFC822.SIZE. A body that is
- * missing, NIL or empty is asked for again alone, and never handed on as an empty message.
- * Does not: decide what to fetch, or in what portions. */
+ * one would be too long a line; pipelined) and come back in order, with their bodies in the window's
+ * buffer or as a stream. Servers may work on several of these commands at once (Dovecot does when its
+ * output is full), so a body belongs to whichever window wants its UID. The literal's length is the
+ * truth, not RFC822.SIZE. A body that is missing, NIL or empty is asked for again alone, and never
+ * handed on as an empty message. Does not: decide what to fetch, or in what portions. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
