@@ -35,11 +35,18 @@ mount -t proc proc {root}/proc 2>/dev/null || true
 # Our pipe is standard input, kept as 3 since a shell takes it from background jobs.
 INIT = """
 exec 3<&0 </dev/null
+{numbers}
 {syslog}
 {commands}
 {{ read _ <&3 || true; kill -TERM $servers; }} 2>/dev/null &
 for server in $servers; do wait $server || true; done
 """
+
+# A machine's process numbers go on, so that a lock of who was killed is seen to be nobody's. A new namespace begins
+# at 1: another process would have the number, and the lock would hold as long as that lives.
+NUMBERS = "echo {last} > /proc/sys/kernel/ns_last_pid"
+NUMBERS_PER_START = 3000
+NUMBERS_END = 30000     # below every kernel's pid_max
 
 SYSLOG = """
 {python} -I -S -c {program} {work}/dev {work}/var/log/syslog 3<&- &
@@ -83,6 +90,7 @@ class Jail:
         self.out_path = self.path("/var/log/out")
         self._process = None
         self._first = None      # the namespace's first process, as we see it
+        self._starts = 0
         self._prepare()
 
     def path(self, inside):
@@ -146,7 +154,9 @@ class Jail:
         lines = [f"env -i {shlex.join(f'{k}={v}' for k, v in {'PATH': '/usr/sbin:/usr/bin', **env}.items())} "
                  f"chroot {quoted} {shlex.join(command)} 3<&- & servers=\"$servers $!\""
                  for command, env in commands]
-        script = self._mounts() + INIT.format(commands="\n".join(lines), syslog=self._syslog() if syslog else "")
+        script = self._mounts() + INIT.format(numbers=self._numbers(), syslog=self._syslog() if syslog else "",
+                                              commands="\n".join(lines))
+        self._starts += 1
         self.write("/etc/start.sh", script)     # a file, so that ps stays readable
         with open(self.out_path, "ab") as out:
             self._process = subprocess.Popen(
@@ -157,6 +167,10 @@ class Jail:
     def _mounts(self):
         return MOUNTS.format(tree=shlex.quote(self.tree), work=shlex.quote(self.work), tops=" ".join(WRITABLE),
                              root=shlex.quote(self.path("/root")), devices=" ".join(DEVICES))
+
+    def _numbers(self):
+        last = self._starts * NUMBERS_PER_START % NUMBERS_END
+        return NUMBERS.format(last=last) if last else ""
 
     def _syslog(self):
         if os.path.exists(self.path("/dev/log")):

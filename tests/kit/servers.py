@@ -391,14 +391,6 @@ class Dovecot(Server):
         shutil.rmtree(self._jail.path(f"/var/mail/{name}"), ignore_errors=True)
         self.user(name, self._passwords[name])
 
-    def kill(self):
-        """As ever. A machine's process numbers go on, so that a lock of who was killed is seen to be nobody's. In this
-        root of its own they begin anew: another process has the number, and a lock would hold as long as that lives."""
-        super().kill()
-        for path in glob.glob(os.path.join(self._jail.path("/var/mail"), "**", "dovecot-uidlist.lock"), recursive=True,
-                              include_hidden=True):
-            os.unlink(path)
-
     def appends(self, name):
         return _count(self.log_path, rf"imap\({re.escape(name)}\)<[^>]*><[^>]*>: (Info: )?save: ")
 
@@ -720,13 +712,6 @@ class Courier(Server):
             wrapped = [*tcpd, tls, "/usr/bin/couriertls", "-server", "-tcpd", "-user=courier", *login]
             commands.append((wrapped, {**environment, "IMAP_TLS": "1", "IMAP_TLS_REQUIRED": "0"}))
         return commands
-
-    def start(self):
-        """A lock names its process by a number, and a jail's numbers begin anew: of a killed one it seems alive, and
-        who wants the folder waits for minutes."""
-        for path in glob.glob(self._jail.path("/var/mail/*/Maildir/**/tmp/courier.lock"), recursive=True, include_hidden=True):
-            os.remove(path)
-        return super().start()
 
     def _configure(self):
         with open(self.certificate.bundle, encoding="ascii") as text:

@@ -185,11 +185,35 @@ class ServerKills(case.ServerCase):
         """The source, Cyrus."""
         self.rounds("cyrus", "dovecot", "source")
 
+    def test_lock(self):
+        """A lock of a killed process is nobody's, also where process numbers begin anew with the server."""
+        source, destination = self.ends("dovecot", "dovecot")
+        mailbox.fill(source.account, boxes())
+        maildir = destination.server.maildir(destination.name)
+        with destination.account.connect() as link:
+            link.select("INBOX")    # makes the Maildir
+        owner, numbers = os.stat(maildir), sorted(map(number_inside, destination.server.pids()))
+        destination.server.kill()
+        lock = os.path.join(maildir, "dovecot-uidlist.lock")
+        with open(lock, "w", encoding="ascii") as text:
+            text.write(f"{numbers[1]}:{os.uname().nodename}")
+        os.chown(lock, owner.st_uid, owner.st_gid)
+        destination.server.start()
+        outcome = self.copy(source, destination)
+        self.assertEqual((outcome.exit, outcome.summary["reconnects"]), (0, 0), outcome)
+        self.check_same(source, destination, outcome)
+
 
 def mentions(end):
     """How often the server's log names the account, which is soon asked: unlike End.appends()."""
     with open(end.server.log_path, "rb") as log:
         return log.read().count(end.name.encode())
+
+
+def number_inside(pid):
+    """A server's process number as the server sees it."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as text:
+        return int(next(line for line in text if line.startswith("NSpid:")).split()[-1])
 
 
 def alive(pid):
