@@ -3,6 +3,7 @@
  * (RFC 7888) permit. Streams are always asked for first: an early NO saves the upload. The folder is
  * never selected here. Receipts are handed over in the order put. Does not: retry or split. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -181,6 +182,7 @@ static void take_refusal(struct imap *im, struct imap_append *a, const struct ap
 	}
 	w->hold = hold ? hold : w->hold;
 	w->split = w->split || (!hold && c->count > 1);
+	snprintf(im->refusal, sizeof(im->refusal), "%s", w->items[c->first].reason);
 }
 
 static void take_answer(struct imap *im, struct imap_append *a, struct append_command *c)
@@ -193,6 +195,7 @@ static void take_answer(struct imap *im, struct imap_append *a, struct append_co
 		take_refusal(im, a, c);
 		return;
 	}
+	im->refusal[0] = '\0';
 	for (size_t i = c->first; i < c->first + c->count; i++)
 		a->window->items[i].state = ITEM_STORED;
 	take_ids(a, c, r);
@@ -209,7 +212,7 @@ static int take_tagged(struct imap *im, struct err *e)
 				take_answer(im, a, &a->commands[i]);
 				return 0;
 			}
-	return imap_broken(im, e, "an answer to no command");
+	return imap_answers_nothing(im, e);
 }
 
 /* ---- sending ---- */

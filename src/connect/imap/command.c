@@ -31,6 +31,17 @@ int imap_broken(struct imap *im, struct err *e, const char *what)
 	return -1;
 }
 
+int imap_answers_nothing(struct imap *im, struct err *e)
+{
+	char what[sizeof(im->refusal) + 80];
+
+	if (!im->refusal[0] || im->reader.response.status != IMAP_BAD)
+		return imap_broken(im, e, "an answer to no command");
+	snprintf(what, sizeof(what),
+	    "it said \"%s\" to a message, and takes its lines for commands", im->refusal);
+	return imap_broken(im, e, what);
+}
+
 const char *imap_words(struct imap *im, struct arena *a)
 {
 	const struct imap_response *r = &im->reader.response;
@@ -481,8 +492,7 @@ int imap_await(struct imap *im, const char *tag, const struct imap_taker *taker,
 		else if (event == IMAP_EVENT_DATA && taker && taker->data)
 			failed = taker->data(taker->arg, im->reader.data, e);
 		else if (event == IMAP_EVENT_RESPONSE && r->kind == IMAP_TAGGED)
-			return view_is(r->tag, tag) ? 0
-						    : imap_broken(im, e, "an answer to no command");
+			return view_is(r->tag, tag) ? 0 : imap_answers_nothing(im, e);
 		else if (event == IMAP_EVENT_RESPONSE && taker && taker->response)
 			failed = taker->response(taker->arg, r, e);
 		if (failed)

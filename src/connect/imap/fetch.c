@@ -315,7 +315,7 @@ static int take_tagged(struct imap *im, struct err *e)
 	int wait_s;
 
 	if (!part)
-		return imap_broken(im, e, "an answer to no command");
+		return imap_answers_nothing(im, e);
 	/* Yahoo says [UNAVAILABLE] of single messages for ever; others while they are overloaded */
 	if (r->status != IMAP_OK && !view_is_nocase(r->code, "UNAVAILABLE") &&
 	    imap_general_cause(r, &wait_s))

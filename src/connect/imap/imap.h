@@ -131,6 +131,7 @@ struct imap {
 	struct imap_body body;
 	struct imap_fetch *fetch_first, **fetch_last;
 	struct imap_append *append_first, **append_last;
+	char refusal[200];       /* of the last message put, as imap_words; "" = it was taken */
 	struct arena mark_arena; /* what mark and place said, until the next of them */
 };
 
@@ -183,6 +184,9 @@ int imap_refused(
 const char *imap_words(struct imap *im, struct arena *a);
 /* Scope link, for answers that break the protocol. */
 int imap_broken(struct imap *im, struct err *e, const char *what);
+/* The same: the tagged response in hand answers no command. Cyrus says NO to a message before the message has come,
+ * where it has no room for it, and BAD to lines of it. */
+int imap_answers_nothing(struct imap *im, struct err *e);
 /* Throttled or over quota, from the words of the response in hand; CAUSE_NONE = neither. */
 enum cause imap_general_cause(const struct imap_response *r, int *wait_s);
 /* Whole lines to the server, and to the record. */
