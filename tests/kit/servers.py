@@ -522,6 +522,8 @@ class Cyrus(Server):
 
     kind = "cyrus"
     mail_paths = ("/var/lib/cyrus", "/var/spool/cyrus")
+    #: Where a message lies while it comes. Made with the first one; of two first ones at the same time one is refused.
+    stage = "/var/spool/cyrus/mail/stage."
     needs_syslog = True
     admin = ("cyrus", "cyrus-password")
 
@@ -537,7 +539,7 @@ class Cyrus(Server):
         self._jail.users({"cyrus": SERVICE, "mail": MAIL})
         for directory in ("/var/lib/cyrus", *(f"/var/lib/cyrus/{sub}" for sub in ("db", "msg", "log", "ptclient", "quota", "user")),
                           "/var/spool/cyrus", "/var/spool/cyrus/mail", "/var/spool/sieve", "/run/cyrus",
-                          "/run/cyrus/proc", "/run/cyrus/lock", "/run/cyrus/socket"):
+                          "/run/cyrus/proc", "/run/cyrus/lock", "/run/cyrus/socket", self.stage):
             self._jail.directory(directory, SERVICE)
         if not os.path.exists(self._jail.path("/etc/sasldb2")):
             for account in (self.admin, self.master, PROBE):
@@ -601,6 +603,23 @@ class Cyrus(Server):
 
     def appends(self, name):
         return _count(self.log_path, rf"auditlog: append .* mailbox=<user\.{re.escape(name.replace('.', '^'))}[.>]")
+
+    @contextlib.contextmanager
+    def no_stage(self):
+        """No message can be stored, as where the disk is full."""
+        path = self._jail.path(self.stage)
+        os.rename(path, path + "away")
+        with open(path, "wb"):
+            pass
+        try:
+            yield
+        finally:
+            os.unlink(path)
+            os.rename(path + "away", path)
+
+    def stage_failures(self):
+        """How often a message's file could not be made."""
+        return _count(self.log_path, r"IOERROR: .*append_newstage")
 
     def telemetry(self, name):
         """Both sides of each of the user's conversations, oldest first (needs telemetry=True)."""

@@ -185,8 +185,8 @@ class ServerKills(case.ServerCase):
         """The source, Cyrus."""
         self.rounds("cyrus", "dovecot", "source")
 
-    def test_lock(self):
-        """A lock of a killed process is nobody's, also where process numbers begin anew with the server."""
+    def locked(self, lock, text, *options):
+        """(source, destination, outcome) of a copy to an account where a killed Dovecot left that lock."""
         source, destination = self.ends("dovecot", "dovecot")
         mailbox.fill(source.account, boxes())
         maildir = destination.server.maildir(destination.name)
@@ -194,14 +194,38 @@ class ServerKills(case.ServerCase):
             link.select("INBOX")    # makes the Maildir
         owner, numbers = os.stat(maildir), sorted(map(number_inside, destination.server.pids()))
         destination.server.kill()
-        lock = os.path.join(maildir, "dovecot-uidlist.lock")
-        with open(lock, "w", encoding="ascii") as text:
-            text.write(f"{numbers[1]}:{os.uname().nodename}")
-        os.chown(lock, owner.st_uid, owner.st_gid)
+        path = os.path.join(maildir, lock)
+        with open(path, "w", encoding="ascii") as out:
+            out.write(text.format(number=numbers[1], host=os.uname().nodename))
+        os.chown(path, owner.st_uid, owner.st_gid)
         destination.server.start()
-        outcome = self.copy(source, destination)
+        return source, destination, self.copy(source, destination, *options)
+
+    def test_lock(self):
+        """A lock of a killed process is nobody's, also where process numbers begin anew with the server."""
+        source, destination, outcome = self.locked("dovecot-uidlist.lock", "{number}:{host}")
         self.assertEqual((outcome.exit, outcome.summary["reconnects"]), (0, 0), outcome)
         self.check_same(source, destination, outcome)
+
+    def test_empty_lock(self):
+        """Killed before it wrote its number into the lock: Dovecot waits until the lock is old, godwit asks again."""
+        source, destination, outcome = self.locked("subscriptions.lock", "", "--timeout", "10")
+        self.assertEqual(outcome.exit, 0, outcome)
+        self.assertGreaterEqual(outcome.summary["reconnects"], 1)
+        self.check_same(source, destination, outcome)
+
+    def test_no_room(self):
+        """Cyrus cannot make the file of a message, says NO, and takes the message that comes along for commands."""
+        source, destination = self.ends("dovecot", "cyrus")
+        mailbox.fill(source.account, boxes())
+        with destination.server.no_stage():
+            process = self.start(source, destination)
+            self.assertTrue(case.wait_until(lambda: destination.server.stage_failures() or process.poll() is not None))
+        outcome = self.finish(process)
+        self.assertEqual(outcome.exit, 0, outcome)
+        self.assertGreaterEqual(outcome.summary["reconnects"], 1)
+        self.assertTrue(any("System I/O error" in note["text"] for note in outcome.of("note")), outcome)
+        self.check_same(source, destination, outcome, allow=AGAIN)
 
 
 def mentions(end):
