@@ -43,7 +43,7 @@ struct conn {
 	enum conn_end end;
 	int64_t moved_in; /* clock_ms of the last byte each way */
 	int64_t moved_out;
-	bool streaming; /* much came when last something came */
+	bool streaming; /* much came when last something came, and nothing was asked since */
 	size_t unsent;  /* what the kernel had still to send when last asked */
 };
 
@@ -480,6 +480,7 @@ int conn_write(struct conn *c, struct view bytes, struct err *e)
 {
 	if (c->failed)
 		return conn_tell_trouble(c, e);
+	c->streaming = false; /* what is asked for now may be short */
 	while (bytes.len > 0) {
 		if (bytes.len > queue_room(&c->out))
 			queue_compact(&c->out);
