@@ -346,7 +346,7 @@ static int run_jobs(struct lane *l, struct err *e)
 		return -1;
 	if (l->options->dry_run)
 		return tell_plan(l, e);
-	return lanes_run(l, e) || leave_deserted(l, e) ? -1 : 0;
+	return lanes_run(l, e) || leave_deserted(l, e) || ledger_sync(l->ledger, e) ? -1 : 0;
 }
 
 static int run(struct lane *l, struct err *e)

@@ -292,11 +292,11 @@ static int help_on(struct helper *h, struct err *e)
 		if (task_take(l, &task, e))
 			return -1;
 		if (!task)
-			return 0;
+			break;
 		if (help_with(h, task, e))
 			return -1;
 	}
-	return 0;
+	return ledger_sync(l->ledger, e);
 }
 
 static int work_along(struct helper *h, struct err *e)

@@ -865,6 +865,8 @@ int ledger_rebase(
 int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor *cursor,
     uint64_t limit, struct err *e)
 {
+	uint64_t ticket;
+
 	assert(f->open == 0);
 	step(l, "finish");
 	if (records_flush(l, e))
@@ -873,7 +875,8 @@ int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor
 	f->floor.text[0] = '\0';
 	f->finished = l->pass;
 	f->limit = limit;
-	if (put_folder(l, f, e) || ledger_sync(l, e))
+	if (put_folder(l, f, e) || records_flush(l, e) ||
+	    l->store->ops->barrier(l->store, &ticket, e))
 		return -1;
 	step(l, "finished");
 	return 0;

@@ -228,6 +228,6 @@ int ledger_gone(struct ledger *l, struct ledger_folder *f, const struct ledger_r
 int ledger_rebase(
     struct ledger *l, struct ledger_folder *f, const struct ledger_row *row, struct err *e);
 /* The folder is done: cursor after its rows. No intent may be open. LIMIT: the size limit in force.
- * Awaited. */
+ * Durable soon, and before what is written next; not awaited: ledger_sync does that at the end. */
 int ledger_finish(struct ledger *l, struct ledger_folder *f, const struct cursor *cursor,
     uint64_t limit, struct err *e);

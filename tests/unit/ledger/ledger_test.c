@@ -690,9 +690,30 @@ static void test_finish_is_durable(void **state)
 	begin(&p);
 	refuse(&p, "1", ROW_REFUSED, 0);
 	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, 0, &e), 0);
+	assert_int_equal(ledger_sync(p.ledger, &e), 0);
 	crash(&p, 0);
 	assert_string_equal(p.folder->cursor.text, "1 2 3");
 	expect_counts(&p, 0, 1, 0);
+	end(&p);
+}
+
+/* Nobody waits for it; but what is put later is intended behind it. */
+static void test_finish_before_later_intents(void **state)
+{
+	struct cursor c = cursor_of("1 2 3");
+	struct place p;
+	struct load l;
+	struct err e;
+
+	(void)state;
+	begin(&p);
+	refuse(&p, "1", ROW_REFUSED, 0);
+	assert_int_equal(ledger_finish(p.ledger, p.folder, &c, 0, &e), 0);
+	LOAD(&p, &l, 2);
+	assert_int_equal(intend(&p, &l, "9 1 0"), 0);
+	crash(&p, 0);
+	assert_string_equal(p.folder->cursor.text, "1 2 3");
+	assert_int_equal(p.folder->open, 1);
 	end(&p);
 }
 
@@ -1548,6 +1569,7 @@ int main(void)
 	    cmocka_unit_test(test_rebase),
 	    cmocka_unit_test(test_groups_are_whole),
 	    cmocka_unit_test(test_finish_is_durable),
+	    cmocka_unit_test(test_finish_before_later_intents),
 	    cmocka_unit_test(test_cursor_comes_last),
 	    cmocka_unit_test(test_no_cursor_over_open_intents),
 	    cmocka_unit_test(test_folders),
