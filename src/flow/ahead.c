@@ -6,11 +6,12 @@
 
 bool ahead_may_begin(const struct lane *l, const struct folder_job *job)
 {
-	bool removes = l->options->deletions == DELETIONS_MIRROR && job->memory->gone;
+	bool removes =
+	    l->options->deletions == DELETIONS_MIRROR && (job->memory->gone || job->vanished_count);
 
 	return l->destination->caps.ids_told && !job->retry && !job->wanted &&
 	       job->todo_next == job->todo_count && !job->doubted_count && !job->gone_count &&
-	       !job->change_count && !job->vanished_count && !removes;
+	       !removes;
 }
 
 /* Can it be begun by asking the source alone? */
@@ -39,6 +40,8 @@ int ahead_begin(struct lane *l, const struct folder_job *job, struct err *e)
 
 	if (l->next || lane_is_steady(l) || !ahead_may_begin(l, job))
 		return 0;
+	if (job->change_count && lanes_are_several(l))
+		return 0; /* marking takes its time: another lane may have it sooner */
 	if (lanes_next(l, &next, e))
 		return -1;
 	if (!next || !can_begin(l, next))

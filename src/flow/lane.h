@@ -234,6 +234,8 @@ void flow_disconnect(struct lane *l, struct folder_job *job);
 void lanes_expect(struct lane *l);
 /* What this lane does next, so that it may be begun; NULL = nothing. */
 int lanes_next(struct lane *l, struct folder_job **out, struct err *e);
+/* Of a lane at work. */
+bool lanes_are_several(const struct lane *l);
 /* All jobs, by as many lanes as pay. */
 int lanes_run(struct lane *l, struct err *e);
 /* Helpers that have no work yet go. */

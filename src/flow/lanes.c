@@ -53,7 +53,8 @@ struct crew {
 	size_t started;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t news;
-	bool begun; /* the list is there, and the pass is shared */
+	bool begun;   /* the list is there, and the pass is shared */
+	bool several; /* there are helpers; since it has begun */
 	struct turn *turns;
 	size_t count;
 	uint64_t taken; /* items in folders that helpers took */
@@ -102,6 +103,7 @@ static void begin_list(struct crew *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->begun = true;
+	c->several = c->started > 0;
 	pthread_cond_broadcast(&c->news);
 	pthread_mutex_unlock(&c->lock);
 }
@@ -228,6 +230,11 @@ int lanes_next(struct lane *l, struct folder_job **out, struct err *e)
 		return -1;
 	*out = l->seat->next ? l->seat->next->job : NULL;
 	return 0;
+}
+
+bool lanes_are_several(const struct lane *l)
+{
+	return l->seat && l->seat->crew->several;
 }
 
 /* ---- a helper ---- */
