@@ -34,6 +34,7 @@ struct planner {
 	/* items whose size is not what it was: perhaps another's id */
 	struct ledger_row *suspects;
 	size_t suspect_count, suspect_size;
+	bool other; /* one of them is another indeed */
 };
 
 void plan_add(struct folder_job *job, const struct todo *t)
@@ -562,20 +563,19 @@ static int find_gone(struct planner *p, uint64_t twice_told, struct err *e)
 
 /* ---- ids given out twice ---- */
 
-struct proof {
-	const struct planner *p;
-	bool other;
-};
+static bool is_other(const struct ledger_row *row, const unsigned char *header)
+{
+	return memcmp(row->digest, header, sizeof(((struct identity *)NULL)->header)) != 0;
+}
 
 static int take_proof(void *arg, const struct fact *fact, struct err *e)
 {
-	struct proof *proof = arg;
+	struct planner *p = arg;
 
 	(void)e;
-	for (size_t i = 0; fact->has_identity && i < proof->p->suspect_count; i++)
-		if (view_eq(proof->p->suspects[i].source_id, fact->id))
-			proof->other |= memcmp(proof->p->suspects[i].digest, fact->identity.header,
-					    sizeof(fact->identity.header)) != 0;
+	for (size_t i = 0; fact->has_identity && i < p->suspect_count; i++)
+		if (view_eq(p->suspects[i].source_id, fact->id))
+			p->other |= is_other(&p->suspects[i], fact->identity.header);
 	return 0;
 }
 
@@ -599,17 +599,23 @@ static int suspect_highest(struct planner *p, struct err *e)
  * we knew. */
 static int check_suspects(struct planner *p, struct err *e)
 {
-	struct proof proof = {p, false};
 	struct view ids[SUSPECTS];
 	struct changes_ask ask = {.identity = true, .ids = ids};
-	struct fact_sink sink = {take_proof, &proof};
+	struct fact_sink sink = {take_proof, p};
 	struct changes_told told;
 
-	for (size_t i = 0; i < p->suspect_count && ask.count < SUSPECTS; i++)
-		ids[ask.count++] = p->suspects[i].source_id;
+	for (size_t i = 0; i < p->suspect_count && ask.count < SUSPECTS; i++) {
+		const struct ledger_row *row = &p->suspects[i];
+		const unsigned char *header;
+
+		if (!early_proof(p->job, row->source_id, &header))
+			ids[ask.count++] = row->source_id;
+		else
+			p->other |= header && is_other(row, header);
+	}
 	if (ask.count && p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e))
 		return -1;
-	p->job->told.back = p->job->told.back || proof.other;
+	p->job->told.back = p->job->told.back || p->other;
 	return 0;
 }
 
@@ -695,6 +701,7 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	p->l = l;
 	p->job = job;
 	failed = sweep(p, e);
+	early_free(&job->early);
 	arena_free(&p->arena);
 	free(p->present);
 	free(p->went);
