@@ -271,6 +271,13 @@ static int complete_end(
 	return check_ca_file(end->ca_file, e);
 }
 
+/* A lane has a connection at each end. */
+static void obey_ceiling(struct copy_options *o, const struct endpoint *at)
+{
+	if (at->connections && (unsigned)at->connections < o->lanes)
+		o->lanes = (unsigned)at->connections;
+}
+
 /* Both ports of IMAP lead to one server; a port of its own tells of another. */
 static bool is_same_server(const struct endpoint *one, const struct endpoint *other)
 {
@@ -286,6 +293,8 @@ static int parse_ends(struct copy_arguments *args, struct arena *a, const char *
 	if (endpoint_parse(&o->source, a, source, ERR_SOURCE, e) < 0 ||
 	    endpoint_parse(&o->destination, a, destination, ERR_DESTINATION, e) < 0)
 		return -1;
+	obey_ceiling(o, &o->source);
+	obey_ceiling(o, &o->destination);
 	if (complete_path(&o->source, a, e) < 0 || complete_path(&o->destination, a, e) < 0)
 		return -1;
 	if (!strcmp(o->source.identity, o->destination.identity) &&

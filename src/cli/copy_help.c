@@ -20,6 +20,7 @@ const char *const copy_help[] = {
     "                        maildir:PATH               on this machine\n"
     "  behind it: ?auth=plain|login|scram-sha-1|scram-sha-256|xoauth2  (else chosen)\n"
     "             ?authzid=NAME  act for NAME     ?tls=none  (imap://) unencrypted\n"
+    "             ?connections=N  at most so many at once\n"
     "             ?id=NAME  whose mailbox it is, where USER@HOST does not tell\n"
     "             ?layout=maildir++|fs  (maildir:) folders as .A.B or A/B (else seen)\n",
     "\n"

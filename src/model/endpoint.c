@@ -324,6 +324,18 @@ static int take_authzid(struct parser *p, struct view value)
 	return decode(p, value, "value of ?authzid=", &p->out.authzid);
 }
 
+static int take_connections(struct parser *p, struct view value)
+{
+	uint64_t n;
+
+	if (p->out.connections)
+		return refuse(p, "?connections= is there twice");
+	if (view_number(value, &n) < 0 || n < 1 || n > 1000)
+		return refuse(p, "?connections= takes a number from 1 to 1000");
+	p->out.connections = (int)n;
+	return 0;
+}
+
 static int take_id(struct parser *p, struct view value)
 {
 	if (p->out.identity)
@@ -361,8 +373,10 @@ static int refuse_parameter(struct parser *p, struct view name)
 		return refuse_password(p);
 	text_printable(shown, sizeof(shown), name.data, name.len);
 	snprintf(message, sizeof(message),
-	    p->local ? "it has no parameter '%s'; there are ?layout= and ?id="
-		     : "it has no parameter '%s'; there are ?auth=, ?authzid=, ?id= and ?tls=none",
+	    p->local
+		? "it has no parameter '%s'; there are ?layout= and ?id="
+		: "it has no parameter '%s'; there are ?auth=, ?authzid=, ?connections=, ?id= and "
+		  "?tls=none",
 	    shown);
 	return refuse(p, message);
 }
@@ -386,6 +400,8 @@ static int take_parameter(struct parser *p, struct view pair)
 		return take_auth(p, value);
 	if (view_is_nocase(name, "authzid"))
 		return take_authzid(p, value);
+	if (view_is_nocase(name, "connections"))
+		return take_connections(p, value);
 	if (view_is_nocase(name, "tls"))
 		return take_tls(p, value);
 	return refuse_parameter(p, name);

@@ -4,6 +4,7 @@
  *   imap://user@host[:port]/       STARTTLS required, port 143; ?tls=none must be asked for
  *   ?auth=MECHANISM  plain login scram-sha-1 scram-sha-256 xoauth2
  *   ?authzid=NAME    account to act for
+ *   ?connections=N   at most so many at once
  *   ?id=NAME         whose mailbox it is, where user and host do not tell (see identity)
  *
  *   maildir:/path                  a Maildir on this machine; no host, no user, nobody is asked for a
@@ -35,6 +36,7 @@ struct endpoint {
 	enum endpoint_tls tls;
 	const char *auth;    /* mechanism, upper case ("SCRAM-SHA-256"); NULL = choose */
 	const char *authzid; /* NULL = none */
+	int connections;     /* at most so many at once; 0 = nothing was said */
 	const char
 	    *identity; /* "account@host" in lower-case host: whose mailbox it is, whatever port, TLS
 	                       * or login form (the authzid's where given), or "maildir:" and the

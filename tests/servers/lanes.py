@@ -69,6 +69,17 @@ class Lanes(case.ServerCase):
         self.assertEqual(subjects(destination.read()), subjects(source.read()))
         self.copied(source, destination, *LANES)
 
+    def test_ceiling(self):
+        """A server whose URL says how many connections it bears gets no more; nor does the other."""
+        source, destination = self.ends("dovecot", "dovecot")
+        mailbox.fill(source.account, boxes(folders=5, messages=8))
+        before = self.connections(source), self.connections(destination)
+        outcome = self.copy(source, destination, *LANES,
+                            urls=(source.url(), destination.url(query="?connections=2")))
+        after = self.connections(source), self.connections(destination)
+        self.assertEqual([there - here for here, there in zip(before, after)], [2, 2], outcome)
+        self.check_same(source, destination, outcome, allow=case.allowances("dovecot", "dovecot"))
+
     def test_back(self):
         """From Cyrus to Dovecot, and from Courier."""
         for kind in ("cyrus", "courier"):

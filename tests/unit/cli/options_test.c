@@ -53,6 +53,27 @@ static void test_all(void **state)
 	assert_string_equal(args.report, "r");
 }
 
+/* The lowest of --lanes and what either end bears. */
+static void test_connections(void **state)
+{
+	static const struct {
+		const char *line;
+		unsigned lanes;
+	} rows[] = {{A " " B, 4}, {A "/?connections=2 " B, 2}, {A " " B "/?connections=3", 3},
+	    {A "/?connections=2 " B "/?connections=3", 2}, {A "/?connections=9 " B, 4},
+	    {"--lanes 12 " A "/?connections=9 " B, 9}, {"--lanes 1 " A "/?connections=9 " B, 1}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AUTO(arena_free) struct arena a = ARENA_INIT;
+		struct copy_arguments args;
+		struct err e;
+
+		assert_int_equal(parse(&args, &a, rows[i].line, &e), 0);
+		assert_int_equal(args.options.lanes, rows[i].lanes);
+	}
+}
+
 static void test_defaults(void **state)
 {
 	AUTO(arena_free) struct arena a = ARENA_INIT;
@@ -188,9 +209,10 @@ static void test_help_wins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_all),
-	    cmocka_unit_test(test_defaults), cmocka_unit_test(test_ca_files),
-	    cmocka_unit_test(test_seconds_and_sizes), cmocka_unit_test(test_refused),
-	    cmocka_unit_test(test_form_survives_errors), cmocka_unit_test(test_help_wins)};
+	    cmocka_unit_test(test_connections), cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_ca_files), cmocka_unit_test(test_seconds_and_sizes),
+	    cmocka_unit_test(test_refused), cmocka_unit_test(test_form_survives_errors),
+	    cmocka_unit_test(test_help_wins)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
