@@ -2,7 +2,6 @@
  * are made, and kept until plan.c takes it. Beside folders.c. Promises: a folder that tells much, or other than
  * was expected, is asked by itself as ever. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "flow/lane.h"
 
@@ -11,16 +10,6 @@
 #define NEW_MAX 1000u   /* new ones of one that is known, as its listing tells */
 #define FIRST_MAX 4096u /* of all that are not */
 #define OBJECT_MAX 255u /* bytes of an object id (RFC 8474 §4.1) */
-
-/* The headers of the highest items on record. */
-struct proofs {
-	struct cursor tops[TOPS];
-	struct view ids[TOPS];
-	struct changes_ask ask;
-	struct fact_sink sink;
-	unsigned char headers[TOPS][sizeof((struct identity){0}.header)];
-	bool told[TOPS];
-};
 
 struct early {
 	struct flight *flight;
@@ -33,8 +22,6 @@ struct early {
 	size_t flags_size;
 	struct arena arena;
 	bool too_many;
-	struct proofs proofs;
-	size_t proofs_at; /* in the flight's list; 0 = not asked for */
 };
 
 struct flight {
@@ -80,19 +67,6 @@ static int keep(void *arg, const struct fact *fact, struct err *e)
 	return 0;
 }
 
-static int keep_proof(void *arg, const struct fact *fact, struct err *e)
-{
-	struct proofs *p = arg;
-
-	(void)e;
-	for (size_t i = 0; fact->has_identity && i < p->ask.count; i++)
-		if (view_eq(fact->id, p->ids[i])) {
-			memcpy(p->headers[i], fact->identity.header, sizeof(p->headers[i]));
-			p->told[i] = true;
-		}
-	return 0;
-}
-
 void early_free(struct early **y)
 {
 	struct early *old = *y;
@@ -127,28 +101,6 @@ static bool tells_little(struct flight *f, const struct folder_job *job)
 	return true;
 }
 
-/* Something is new, by its listing: then plan.c wants to know whether ids mean what they meant. */
-static void add_proofs(struct flight *f, const struct folder_job *job, struct early *y)
-{
-	const struct ledger_folder *m = job->memory;
-	struct proofs *p = &y->proofs;
-
-	if (!m->cursor.text[0] || job->source->messages <= ledger_alive(m))
-		return;
-	for (; p->ask.count < TOPS && m->top[p->ask.count].text[0]; p->ask.count++) {
-		p->tops[p->ask.count] = m->top[p->ask.count];
-		p->ids[p->ask.count] = view_of(p->tops[p->ask.count].text);
-	}
-	if (!p->ask.count)
-		return;
-	p->ask.identity = true;
-	p->ask.ids = p->ids;
-	p->sink = (struct fact_sink){keep_proof, p};
-	y->proofs_at = f->count;
-	f->list[f->count++] =
-	    (struct asking){.folder = job->source, .ask = &p->ask, .sink = &p->sink};
-}
-
 static void add(struct flight *f, const struct folder_job *job)
 {
 	struct early *y = NEW(struct early);
@@ -159,7 +111,6 @@ static void add(struct flight *f, const struct folder_job *job)
 	f->told[f->count] = y;
 	f->list[f->count++] =
 	    (struct asking){.folder = job->source, .ask = &y->ask, .sink = &y->sink};
-	add_proofs(f, job, y);
 }
 
 void early_choose(struct lane *l)
@@ -171,8 +122,8 @@ void early_choose(struct lane *l)
 		return;
 	f = l->flight = NEW(struct flight);
 	f->flags = l->flags;
-	f->list = mem_new(2 * l->map.count + 1, sizeof(*f->list));
-	f->told = mem_new(2 * l->map.count + 1, sizeof(struct early *));
+	f->list = mem_new(l->map.count + 1, sizeof(*f->list));
+	f->told = mem_new(l->map.count + 1, sizeof(struct early *));
 	for (size_t i = 0; i < l->map.count; i++) {
 		struct folder_job job = {.source = l->map.entries[i].source};
 
@@ -205,8 +156,6 @@ void early_take(struct lane *l, struct folder_job *job)
 		if (!y || f->list[i].folder != job->source || !f->list[i].done || y->too_many)
 			continue;
 		y->told = f->list[i].told;
-		if (!f->list[y->proofs_at].done)
-			y->proofs_at = 0;
 		job->early = y;
 		f->told[i] = NULL;
 	}
@@ -237,18 +186,6 @@ int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *s
 		failed = sink->take(sink->arg, &y->facts[i], e);
 	}
 	*told = y->told;
+	early_free(&job->early);
 	return failed ? -1 : 0;
-}
-
-bool early_proof(const struct folder_job *job, struct view id, const unsigned char **header)
-{
-	const struct proofs *p = job->early ? &job->early->proofs : NULL;
-
-	*header = NULL;
-	for (size_t i = 0; p && job->early->proofs_at && i < p->ask.count; i++)
-		if (view_eq(id, p->ids[i])) {
-			*header = p->told[i] ? p->headers[i] : NULL;
-			return true;
-		}
-	return false;
 }

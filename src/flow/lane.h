@@ -218,9 +218,6 @@ void early_end(struct lane *l);
 /* JOB's, taken as changes() tells it, in L's flags, whichever lane has asked; only where job->early is. */
 int early_tell(struct lane *l, struct folder_job *job, const struct fact_sink *sink,
     struct changes_told *told, struct err *e);
-/* Was the source asked for the header of that item, too? *HEADER: its digest; NULL = the item is not there.
- * It lives as long as job->early. */
-bool early_proof(const struct folder_job *job, struct view id, const unsigned char **header);
 void early_free(struct early **y);
 
 /* ---- links.c ---- */

@@ -34,7 +34,6 @@ struct planner {
 	/* items whose size is not what it was: perhaps another's id */
 	struct ledger_row *suspects;
 	size_t suspect_count, suspect_size;
-	bool other; /* one of them is another indeed */
 };
 
 void plan_add(struct folder_job *job, const struct todo *t)
@@ -563,19 +562,20 @@ static int find_gone(struct planner *p, uint64_t twice_told, struct err *e)
 
 /* ---- ids given out twice ---- */
 
-static bool is_other(const struct ledger_row *row, const unsigned char *header)
-{
-	return memcmp(row->digest, header, sizeof(((struct identity *)NULL)->header)) != 0;
-}
+struct proof {
+	const struct planner *p;
+	bool other;
+};
 
 static int take_proof(void *arg, const struct fact *fact, struct err *e)
 {
-	struct planner *p = arg;
+	struct proof *proof = arg;
 
 	(void)e;
-	for (size_t i = 0; fact->has_identity && i < p->suspect_count; i++)
-		if (view_eq(p->suspects[i].source_id, fact->id))
-			p->other |= is_other(&p->suspects[i], fact->identity.header);
+	for (size_t i = 0; fact->has_identity && i < proof->p->suspect_count; i++)
+		if (view_eq(proof->p->suspects[i].source_id, fact->id))
+			proof->other |= memcmp(proof->p->suspects[i].digest, fact->identity.header,
+					    sizeof(fact->identity.header)) != 0;
 	return 0;
 }
 
@@ -599,23 +599,17 @@ static int suspect_highest(struct planner *p, struct err *e)
  * we knew. */
 static int check_suspects(struct planner *p, struct err *e)
 {
+	struct proof proof = {p, false};
 	struct view ids[SUSPECTS];
 	struct changes_ask ask = {.identity = true, .ids = ids};
-	struct fact_sink sink = {take_proof, p};
+	struct fact_sink sink = {take_proof, &proof};
 	struct changes_told told;
 
-	for (size_t i = 0; i < p->suspect_count && ask.count < SUSPECTS; i++) {
-		const struct ledger_row *row = &p->suspects[i];
-		const unsigned char *header;
-
-		if (!early_proof(p->job, row->source_id, &header))
-			ids[ask.count++] = row->source_id;
-		else
-			p->other |= header && is_other(row, header);
-	}
+	for (size_t i = 0; i < p->suspect_count && ask.count < SUSPECTS; i++)
+		ids[ask.count++] = p->suspects[i].source_id;
 	if (ask.count && p->l->from->changes(p->l->source, p->job->source, &ask, &sink, &told, e))
 		return -1;
-	p->job->told.back = p->job->told.back || p->other;
+	p->job->told.back = p->job->told.back || proof.other;
 	return 0;
 }
 
@@ -701,7 +695,6 @@ int plan_folder(struct lane *l, struct folder_job *job, struct err *e)
 	p->l = l;
 	p->job = job;
 	failed = sweep(p, e);
-	early_free(&job->early);
 	arena_free(&p->arena);
 	free(p->present);
 	free(p->went);

@@ -575,21 +575,6 @@ class Sweeps(Case):
         stage.source.rules = []
         self.check_exact(stage, stage.copy())
 
-    def test_known_folder_cannot_be_opened(self):
-        """Asked in one flight what is new in it and whether its highest ids mean what they meant: nobody answers for it."""
-        def one(variant):
-            stage = self.stage(mails(3) + mails(3, "Box") + mails(2, "Zoo"), source=caps(variant))
-            self.check_exact(stage, stage.copy())
-            stage.fill(mails(2, "Box", size=900, twins=False) + mails(2, "Zoo", size=900, twins=False))
-            stage.source.script("on EXAMINE * folder Box: reply NO [NOPERM] Not for you")
-            run = stage.copy()
-            self.assertEqual((run.code, dict(run.causes())), (1, {"folder-gone": 1}), str(run))
-            self.assertEqual((len(stage.destination.messages("Box")), len(stage.destination.messages("Zoo"))), (3, 4))
-            stage.source.rules = []
-            self.check_exact(stage, stage.copy())
-            self.check_idle(stage)
-        self.each(one, variant=("full", "bare"))
-
 
 if __name__ == "__main__":
     unittest.main()

@@ -660,6 +660,7 @@ static int tell_state(
 		return -1;
 	imap_cursor_print(&told->cursor, im->uidvalidity, im->uidnext, im->modseq);
 	told->total = im->exists;
+	tell_if_capped(im, f);
 	return 0;
 }
 
@@ -668,7 +669,6 @@ static int changes_of_all(struct sweep *w, const struct folder *f, const struct 
 {
 	if (open_for_sweep(w, f, ask, e) || tell_state(w, f, told, e))
 		return -1;
-	tell_if_capped(w->im, f);
 	if (ask->only_ids) {
 		told->complete = true;
 		if (imap_tell_ids(w->im, sink, e))
@@ -725,17 +725,9 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 /* A folder whose EXAMINE and FETCH are under way. */
 struct flown {
 	struct asking *asking;
-	bool opened; /* by the one before it: no EXAMINE of its own */
 	struct imap_command examine;
 	struct sweep sweep;
 };
-
-/* More of the folder that the one before it opens? */
-static bool is_more(const struct asking *before, const struct asking *a)
-{
-	return before && a->ask->count && before->folder == a->folder &&
-	       before->ask->marks_follow == a->ask->marks_follow;
-}
 
 /* One set must hold all ids. */
 static bool foresee_ids(const struct changes_ask *ask, char *set, size_t size)
@@ -749,31 +741,27 @@ static bool foresee_ids(const struct changes_ask *ask, char *set, size_t size)
 	       (size_t)snprintf(set, size, "%s", text.data) < size;
 }
 
-/* BEFORE: what is under way last. False: it cannot go in a flight. */
-static int take_off(struct imap *im, struct flown *x, struct asking *a, const struct asking *before,
-    bool *under_way, struct err *e)
+/* False: it cannot go in a flight. */
+static int take_off(
+    struct imap *im, struct flown *x, struct asking *a, bool *under_way, struct err *e)
 {
 	struct sweep *w = &x->sweep;
 
-	*x = (struct flown){
-	    .asking = a, .opened = is_more(before, a), .sweep = {.im = im, .sink = a->sink}};
+	*x = (struct flown){.asking = a, .sweep = {.im = im, .sink = a->sink}};
 	*under_way = a->ask->count
 			 ? foresee_ids(a->ask, w->ahead_set, sizeof(w->ahead_set))
 			 : foresee(im, a->folder, a->ask, w->ahead_set, w->ahead_modifier);
 	if (!*under_way)
 		return 0;
-	if (!x->opened)
-		imap_select_command(im, &x->examine, a->folder->raw, a->ask->marks_follow);
+	imap_select_command(im, &x->examine, a->folder->raw, a->ask->marks_follow);
 	if (x->examine.asks) { /* a literal that must be asked for cannot wait in line */
 		*under_way = false;
 		imap_command_free(&x->examine);
 		return 0;
 	}
 	fetch_command(w, &w->ahead, a->ask, w->ahead_set, w->ahead_modifier);
-	return (!x->opened && imap_command_send(im, &x->examine, e)) ||
-		       imap_command_send(im, &w->ahead, e)
-		   ? -1
-		   : 0;
+	return imap_command_send(im, &x->examine, e) || imap_command_send(im, &w->ahead, e) ? -1
+											    : 0;
 }
 
 /* Is that what went out the whole of what is to be asked? */
@@ -793,18 +781,15 @@ static int look_at_state(struct imap *im, struct flown *x, bool *wanted, struct 
 	struct sweep *w = &x->sweep;
 
 	*wanted = false;
-	if (!x->opened &&
-	    imap_select_answer(im, &x->examine, a->folder->raw, a->ask->marks_follow, &w->ahead, e))
+	if (imap_select_answer(im, &x->examine, a->folder->raw, a->ask->marks_follow, &w->ahead, e))
 		return -1;
-	if (!im->uidnext || !imap_is_selected(im, a->folder->raw, a->ask->marks_follow))
+	if (!im->uidnext)
 		return 0;
 	if (tell_state(w, a->folder, &a->told, e))
 		return -1;
-	*wanted = a->ask->count > 0;
-	if (*wanted)
-		return 0;
-	tell_if_capped(im, a->folder);
-	if (plan_sweep(w, a->ask, &a->told))
+	if (a->ask->count)
+		*wanted = true;
+	else if (plan_sweep(w, a->ask, &a->told))
 		*wanted = is_foreseen(w, &a->told);
 	else
 		a->done = true; /* the state says it all */
@@ -851,8 +836,7 @@ int imap_changes_all(struct session *s, struct asking *folders, size_t count, st
 
 			folders[at].done = false;
 			folders[at].told = (struct changes_told){0};
-			failed = take_off(IMAP(s), &flown[up], &folders[at],
-			    up ? flown[up - 1].asking : NULL, &under_way, e);
+			failed = take_off(IMAP(s), &flown[up], &folders[at], &under_way, e);
 			up += under_way;
 		}
 		for (size_t i = 0; i < up; i++) {
