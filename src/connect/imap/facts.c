@@ -722,7 +722,8 @@ int imap_changes(struct session *s, const struct folder *f, const struct changes
 
 #define FLIGHT 16u
 
-/* A folder whose EXAMINE and FETCH are under way. */
+/* A folder whose EXAMINE and FETCH are under way. Each has its EXAMINE, also where two ask one folder: of two FETCHes
+ * with nothing between them Dovecot answers the first when the second is done. */
 struct flown {
 	struct asking *asking;
 	struct imap_command examine;
